@@ -1,0 +1,219 @@
+"""What pydantic cannot say alone: combinations of values, and errors in words a user can act on."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from deit_core.errors import Problem
+from deit_core.variants import VARIANTS, Variant
+
+if TYPE_CHECKING:
+    from deit_core.config import RunConfig
+
+_GEOMETRY_KEYS = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
+
+
+def nearest(name: str, valid: typing.Iterable[str]) -> str:
+    """A hint such as `; did you mean "kind"?`, or the list of what is valid."""
+    valid = sorted(valid)
+    close = difflib.get_close_matches(name, valid, n=1)
+    if close:
+        return f'; did you mean "{close[0]}"?'
+    return f"; valid: {', '.join(valid)}"
+
+
+def cross_check(config: RunConfig) -> list[Problem]:
+    """Problems in the combination of values that are each valid alone."""
+    return [
+        *_check_model(config),
+        *_check_distillation(config),
+        *_check_teacher(config),
+        *_check_data(config),
+    ]
+
+
+def _check_model(config: RunConfig) -> list[Problem]:
+    model = config.model
+    variant = VARIANTS.get(model.name)
+    if variant is None:
+        if model.name.startswith("deit_"):
+            hint = nearest(model.name, VARIANTS)
+            return [Problem(("model", "name"), f"there is no model {model.name!r}{hint}")]
+        foreign = [key for key in _GEOMETRY_KEYS if getattr(model, key) is not None]
+        return [
+            Problem(
+                ("model", key),
+                f"{model.name} is timm's and takes no {key}; pass its own arguments in model.kwargs",
+            )
+            for key in foreign
+        ]
+    return _check_geometry(config, variant)
+
+
+def _check_geometry(config: RunConfig, variant: Variant) -> list[Problem]:
+    model = config.model
+    problems = []
+    img_size = model.img_size or variant.img_size
+    patch_size = model.patch_size or variant.patch_size
+    if img_size % patch_size:
+        problems.append(
+            Problem(
+                ("model", "img_size" if model.img_size else "patch_size"),
+                f"an image of {img_size} pixels cannot be cut into patches of {patch_size}; "
+                f"choose img_size a multiple of patch_size",
+            )
+        )
+    embed_dim = model.embed_dim or variant.embed_dim
+    num_heads = model.num_heads or variant.num_heads
+    if embed_dim % num_heads:
+        problems.append(
+            Problem(
+                ("model", "embed_dim" if model.embed_dim else "num_heads"),
+                f"embed_dim {embed_dim} is no multiple of num_heads {num_heads}; "
+                f"choose one that is (DeiT uses 64 per head)",
+            )
+        )
+    if model.kwargs:
+        problems.append(
+            Problem(
+                ("model", "kwargs"),
+                f"{model.name} takes no kwargs; its size is set by {', '.join(_GEOMETRY_KEYS)}",
+            )
+        )
+    return problems
+
+
+def _check_distillation(config: RunConfig) -> list[Problem]:
+    distill, name = config.distill, config.model.name
+    if distill.kind == "none":
+        return []
+    if config.teacher is None:
+        return [
+            Problem(
+                ("distill", "kind"),
+                f"{distill.kind!r} distillation needs a teacher; add a `teacher:` section "
+                f"(pretrained, checkpoint or trial) or set distill.kind: none",
+            )
+        ]
+    variant = VARIANTS.get(name)
+    has_token = variant is not None and variant.distilled
+    if distill.token and not has_token:
+        twin = name.replace("_patch", "_distilled_patch", 1)
+        hint = f"use model.name: {twin}" if twin in VARIANTS else "use a deit_*_distilled_* model"
+        return [
+            Problem(
+                ("model", "name"),
+                f"{name} has no distillation token to distil with; {hint}, "
+                f"or set distill.token: false to distil through its class head",
+            )
+        ]
+    if not distill.token and has_token:
+        return [
+            Problem(
+                ("distill", "token"),
+                f"{name} would leave its distillation token untrained; "
+                f"use the model without `_distilled`, or set distill.token: true",
+            )
+        ]
+    return []
+
+
+def _check_teacher(config: RunConfig) -> list[Problem]:
+    teacher = config.teacher
+    if teacher is None:
+        return []
+    given = [key for key in ("pretrained", "checkpoint", "trial") if getattr(teacher, key)]
+    if len(given) != 1:
+        what = " and ".join(given) if given else "none of them"
+        return [
+            Problem(
+                ("teacher",),
+                f"a teacher takes its weights from exactly one of pretrained, checkpoint, trial; "
+                f"{what} is set",
+            )
+        ]
+    if teacher.trial is None and teacher.name is None:
+        return [Problem(("teacher", "name"), f"{given[0]} needs the name of a timm model")]
+    return []
+
+
+def _check_data(config: RunConfig) -> list[Problem]:
+    problems = []
+    if config.data.source == "image_folder" and config.data.root is None:
+        problems.append(
+            Problem(
+                ("data", "root"),
+                "image_folder needs a folder with train/<class>/ and val/<class>/; "
+                "set data.root, or data.source: digits for embedded images",
+            )
+        )
+    if config.model.in_chans not in (None, 1, 3):
+        problems.append(
+            Problem(("model", "in_chans"), f"{config.model.in_chans} is given; valid: 1, 3")
+        )
+    augment = config.augment
+    mixes = augment.mix_probability > 0 and (
+        (augment.mixup_alpha if augment.mixup_alpha is not None else augment.strength) > 0
+        or (augment.cutmix_alpha if augment.cutmix_alpha is not None else augment.strength) > 0
+    )
+    if mixes and config.train.global_batch_size % 2:
+        problems.append(
+            Problem(
+                ("train", "global_batch_size"),
+                f"{config.train.global_batch_size} is odd, but mixup and CutMix pair the images "
+                f"of a batch; choose an even number or set augment.mix_probability: 0.0",
+            )
+        )
+    return problems
+
+
+def translate_errors(error: ValidationError, root: type[BaseModel]) -> list[Problem]:
+    """Pydantic's errors as Problems: the keys, what was given, what is valid."""
+    problems: dict[tuple[str, ...], Problem] = {}
+    for item in error.errors(include_url=False):
+        path = _key_path(item["loc"], root)
+        problems.setdefault(path, Problem(path, _sentence(item, path, root)))
+    return list(problems.values())
+
+
+def _key_path(location: tuple[int | str, ...], root: type[BaseModel]) -> tuple[str, ...]:
+    """Drop the union-branch names that pydantic appends to a location."""
+    path: list[str] = []
+    model: type[BaseModel] | None = root
+    for part in location:
+        if model is not None and str(part) in model.model_fields:
+            path.append(str(part))
+            model = _section(model, str(part))
+        elif isinstance(part, int) or (model is not None and part == location[-1]):
+            path.append(str(part))
+    return tuple(path)
+
+
+def _section(model: type[BaseModel], field: str) -> type[BaseModel] | None:
+    """The section class behind a field, looking through `| None`."""
+    annotation = model.model_fields[field].annotation
+    for candidate in (annotation, *typing.get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _sentence(item: Any, path: tuple[str, ...], root: type[BaseModel]) -> str:
+    if item["type"] == "extra_forbidden":
+        model: type[BaseModel] | None = root
+        for part in path[:-1]:
+            model = _section(model, part) if model and part in model.model_fields else None
+        return "unknown key" + nearest(path[-1], model.model_fields if model else ())
+    message = str(item["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    given = repr(item["input"]) if not isinstance(item["input"], dict) else "a mapping"
+    if item["type"] == "literal_error" and isinstance(item["input"], str):
+        valid = typing.cast(str, item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
+        return f"{given} is not valid{nearest(item['input'], valid.split(', '))} (valid: {valid})"
+    if item["type"] == "value_error":
+        return message
+    return f"{message.removeprefix('input ')}, but {given} is given"

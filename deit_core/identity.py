@@ -1,0 +1,187 @@
+"""From a config to its identity: the resolved config, the trial id, and the stream key.
+
+Equal ids mean equal results, so what cannot change a result is left out (workers, logging,
+checkpoint intervals, device), and what has no effect is set to its default first (temperature
+under hard distillation, the teacher under none).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from deit_core.config import (
+    CONFIG_SCHEMA_VERSION,
+    AugmentConfig,
+    DistillConfig,
+    ModelConfig,
+    RunConfig,
+)
+from deit_core.variants import VARIANTS
+
+ID_LENGTH = 12
+"""Hex digits of a trial id: 48 bits, a collision among 10,000 trials has odds of 1 in 5 million."""
+
+_WITHOUT_EFFECT = {
+    "data": ("workers",),
+    "train": ("device", "threads", "checkpoint_every_s", "checkpoint_every_epochs"),
+}
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What an embedded or well-known source is, so that planning needs no data at hand.
+
+    `mean` and `std` are grey levels of the training images in units of [0, 1]: computed over
+    scikit-learn's 1,797 digits, and over Fashion-MNIST's 60,000 training images.
+    """
+
+    num_classes: int
+    img_size: int
+    mean: float
+    std: float
+
+
+KNOWN_SOURCES: dict[str, SourceFacts] = {
+    "digits": SourceFacts(num_classes=10, img_size=8, mean=0.3053, std=0.3760),
+    "fashion_mnist": SourceFacts(num_classes=10, img_size=28, mean=0.2860, std=0.3530),
+}
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+DEFAULT_IMG_SIZE = 224
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """The same config with every null that can be known without the data filled in.
+
+    `model.num_classes` of an image folder stays null until the folder is read.
+    """
+    updates: dict[str, Any] = {
+        "model": _resolve_model(config),
+        "augment": _resolve_augment(config),
+        "data": _resolve_data(config),
+    }
+    return config.model_copy(update=updates)
+
+
+def _resolve_model(config: RunConfig) -> ModelConfig:
+    model = config.model
+    facts = KNOWN_SOURCES.get(config.data.source)
+    known: dict[str, Any] = {
+        "img_size": DEFAULT_IMG_SIZE,
+        "in_chans": 3,
+        "num_classes": facts.num_classes if facts else None,
+    }
+    variant = VARIANTS.get(model.name)
+    if variant is not None:
+        geometry = ("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
+        known |= {key: getattr(variant, key) for key in geometry}
+    updates = {key: value for key, value in known.items() if getattr(model, key) is None}
+    return model.model_copy(update=updates)
+
+
+def _resolve_augment(config: RunConfig) -> AugmentConfig:
+    augment, strength = config.augment, config.augment.strength
+    img_size = _resolve_model(config).img_size or DEFAULT_IMG_SIZE
+    known: dict[str, Any] = {
+        "rand_augment_magnitude": min(9.0 * strength, 10.0),
+        "mixup_alpha": 0.8 * strength,
+        "cutmix_alpha": 1.0 * strength,
+        "erasing_probability": min(0.25 * strength, 1.0),
+        "crop_padding": max(1, img_size // 8),
+    }
+    updates = {key: value for key, value in known.items() if getattr(augment, key) is None}
+    if augment.crop == "auto":
+        updates["crop"] = "pad" if img_size <= 32 else "random_resized"
+    return augment.model_copy(update=updates)
+
+
+def _resolve_data(config: RunConfig) -> Any:
+    channels = _resolve_model(config).in_chans or 3
+    facts = KNOWN_SOURCES.get(config.data.source)
+    if facts is not None:
+        mean, std = (facts.mean,) * channels, (facts.std,) * channels
+    elif channels == 3:
+        mean, std = IMAGENET_MEAN, IMAGENET_STD
+    else:
+        mean, std = (sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,)
+    updates = {
+        key: value
+        for key, value in (("mean", mean), ("std", std))
+        if getattr(config.data, key) is None
+    }
+    return config.data.model_copy(update=updates)
+
+
+def canonical(config: RunConfig) -> RunConfig:
+    """The resolved config with everything that has no effect set to its default."""
+    config = resolve(config)
+    updates: dict[str, Any] = {}
+    distill, default = config.distill, DistillConfig()
+    if distill.kind == "none":
+        updates |= {"distill": default, "teacher": None}
+    elif distill.kind == "hard":
+        unused = {"temperature": default.temperature, "reduction": default.reduction}
+        updates["distill"] = distill.model_copy(update=unused)
+    return config.model_copy(update=updates)
+
+
+def _digest(values: Any) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _identity(config: RunConfig) -> dict[str, Any]:
+    values = canonical(config).model_dump(mode="json", exclude={"logging"})
+    for section, keys in _WITHOUT_EFFECT.items():
+        for key in keys:
+            values[section].pop(key)
+    values["augment"].pop("strength")  # the resolved parts say all that it said
+    values["config_schema_version"] = CONFIG_SCHEMA_VERSION
+    return values
+
+
+def trial_and_group_id(config: RunConfig) -> tuple[str, str]:
+    """The id of this trial, and the id it shares with its other seeds."""
+    values = _identity(config)
+    trial_id = _digest(values)[:ID_LENGTH]
+    values.pop("seed")
+    return trial_id, _digest(values)[:ID_LENGTH]
+
+
+def trial_id_of(config: RunConfig) -> str:
+    """The id of this trial: 12 hex digits of a SHA-256 over all that can change its result."""
+    return trial_and_group_id(config)[0]
+
+
+def group_id_of(config: RunConfig) -> str:
+    """The id that all seeds of one variant share."""
+    return trial_and_group_id(config)[1]
+
+
+def stream_key(config: RunConfig) -> str:
+    """Trials with equal keys see the same batches at the same steps, so they can share a cohort.
+
+    The teacher is not part of it: a student without one may join students with one. Two students
+    of a cohort that both have a teacher must have the same (`teacher_key`).
+    """
+    values = _identity(config)
+    shared = {
+        "seed": values["seed"],
+        "data": values["data"],
+        "augment": values["augment"],
+        "eval": values["eval"],
+        "image": [values["model"][key] for key in ("img_size", "in_chans", "num_classes")],
+        "train": [
+            values["train"][key] for key in ("duration", "global_batch_size", "precision")
+        ],
+    }
+    return _digest(shared)
+
+
+def teacher_key(config: RunConfig) -> str | None:
+    """Identity of the teacher, or None for a student that learns from labels alone."""
+    teacher = canonical(config).teacher
+    return None if teacher is None else _digest(teacher.model_dump(mode="json"))

@@ -1,0 +1,192 @@
+"""The results schema: what each file of a run directory holds. Torch-free.
+
+Every record carries `schema_version`. Numbers carry their unit in their key; accuracies are
+percentages (0-100) of the evaluated images; a number that is not finite is stored as null.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deit_core.errors import SchemaError
+
+SCHEMA_VERSION = 1
+
+State = Literal["pending", "running", "preempted", "completed", "failed", "pruned"]
+FINISHED_STATES: frozenset[str] = frozenset({"completed", "failed", "pruned"})
+"""States that no running process will change any more."""
+
+FailureKind = Literal["diverged", "user_error", "crashed", "lost", "dependency"]
+"""Why a trial failed: a non-finite loss; a config, data or disk the user can mend; an exception;
+a process that vanished; a teacher that failed."""
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, tolerant of keys that a newer minor version added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    schema_version: int = SCHEMA_VERSION
+
+    @classmethod
+    def from_json(cls, values: Any, where: str) -> Self:
+        """Validate decoded JSON read from `where`.
+
+        Raises:
+            SchemaError: a newer schema version, or values that do not fit.
+        """
+        version = values.get("schema_version") if isinstance(values, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise SchemaError(
+                f"{where} has schema version {version}, this program reads up to "
+                f"{SCHEMA_VERSION}; update it, or use the version that wrote the file"
+            )
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise SchemaError(f"{where} is damaged: {key}: {first['msg']}") from None
+
+
+class TrialRecord(Record):
+    """trial.json: who this trial is."""
+
+    trial_id: str
+    group_id: str
+    """The trial id without the seed: equal for all seeds of one variant."""
+    name: str
+    """Readable and unique within its sweep, such as `kind=hard,seed=0`; also TensorBoard's name."""
+    role: Literal["student", "teacher"] = "student"
+    seed: int
+    swept: dict[str, Any] = {}
+    """Value of every swept field, in axis order; null where the field has no effect."""
+    tensorboard: str | None = None
+    """Folder of the event files, relative to the run directory; `tensorboard` when null."""
+
+
+class EnvRecord(Record):
+    """env.json: what the run ran on."""
+
+    python: str
+    platform: str
+    hostname: str
+    device: str
+    device_name: str
+    threads: int
+    versions: dict[str, str]
+    """Installed version of each library that can change a result."""
+    git_sha: str | None = None
+    git_dirty: bool | None = None
+    git_patch: str | None = None
+    """`git diff HEAD` of a dirty tree, cut at 1 MB."""
+
+
+class StatusRecord(Record):
+    """status.json: where the trial stands. Written by the job; by the launcher only before one runs
+    and after one is known to be gone."""
+
+    state: State = "pending"
+    reason: str | None = None
+    failure: FailureKind | None = None
+    attempt: int = 0
+    """Number of times a job has started this trial."""
+    step: int = 0
+    total_steps: int | None = None
+    epoch: float = 0.0
+    heartbeat_unix_s: float | None = None
+    started_unix_s: float | None = None
+    finished_unix_s: float | None = None
+    pid: int | None = None
+    hostname: str | None = None
+    train_images_per_s: float | None = None
+    train_loss: float | None = None
+    eta_s: float | None = None
+    """Predicted seconds until training ends."""
+    val_top1: float | None = None
+    """Latest evaluation; a progress figure, not a result."""
+
+
+class HeadMetrics(Record):
+    """Accuracy of one head or one weight set on val."""
+
+    top1: float | None
+    top5: float | None
+    loss: float | None
+
+
+class SummaryRecord(Record):
+    """summary.json: the result, written once, when training has ended. Values of the LAST epoch."""
+
+    trial_id: str
+    epochs: float
+    steps: int
+    val_images: int
+    """Images the accuracies were measured on."""
+    val_top1: float | None
+    """Fused heads (class head alone where no distillation head was trained), in percent."""
+    val_top5: float | None
+    val_loss: float | None
+    val_top1_cls: float | None
+    val_top1_dist: float | None = None
+    val_ema_top1: float | None = None
+    train_loss: float | None
+    train_images: int
+    num_classes: int
+    parameters: int
+    teacher_val_top1: float | None = None
+    unreadable_images: int = 0
+    cohort_size: int = 1
+    """Trials trained side by side in the job; throughput is not comparable across sizes."""
+    train_s: float
+    """Wall time of training steps over all attempts, evaluation excluded."""
+    finished_unix_s: float
+
+
+class ThroughputRecord(Record):
+    """throughput.json: images per second of this model, measured apart from training."""
+
+    infer_images_per_s: float | None = None
+    train_images_per_s: float | None = None
+    batch_size: int
+    precision: str
+    device_name: str
+    threads: int | None = None
+    peak_gib: float | None = None
+    blocks: int = 1
+
+
+class PlannedTrial(Record):
+    """One trial of a sweep as its plan knows it, run or not."""
+
+    trial_id: str
+    group_id: str
+    name: str
+    role: Literal["student", "teacher"] = "student"
+    seed: int
+    swept: dict[str, Any] = {}
+
+
+class PlanRecord(Record):
+    """plan.json of a sweep folder: every trial that belongs to the sweep, in plan order."""
+
+    sweep: str
+    description: str = ""
+    sweep_hash: str
+    created_utc: str
+    command: str = ""
+    source: str = ""
+    """Path of the sweep file as given."""
+    axes: tuple[str, ...] = ()
+    """Swept fields in the order of the file."""
+    trials: tuple[PlannedTrial, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the planner says, such as axes that have no effect."""
+
+
+def finite(value: float | None) -> float | None:
+    """The number as records store it: null where it is not finite."""
+    return value if value is not None and math.isfinite(value) else None

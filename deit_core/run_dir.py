@@ -1,0 +1,258 @@
+"""The run directory: the only place that spells its file names. Torch-free.
+
+Files are replaced whole (temporary file, fsync, rename), so a reader never sees half of one;
+metrics.jsonl grows by whole lines, and a torn last line is ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from deit_core.config import RunConfig, parse_run_config
+from deit_core.errors import ConfigError, RunDirError
+from deit_core.records import (
+    EnvRecord,
+    Record,
+    StatusRecord,
+    SummaryRecord,
+    ThroughputRecord,
+    TrialRecord,
+)
+
+
+def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Replace `path` by `data` in one step.
+
+    Raises:
+        RunDirError: no permission, or no space left.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise RunDirError(f"cannot write {path}: {error.strerror}") from error
+
+
+def write_json(path: Path, values: Any, *, durable: bool = True) -> None:
+    """Write JSON atomically; numbers that are not finite become null."""
+    text = json.dumps(_finite_tree(values), indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, (text + "\n").encode(), durable=durable)
+
+
+def _finite_tree(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {key: _finite_tree(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_finite_tree(value) for value in values]
+    if isinstance(values, float) and not math.isfinite(values):
+        return None
+    return values
+
+
+def read_json(path: Path) -> Any:
+    """Decode a JSON file.
+
+    Raises:
+        RunDirError: missing, unreadable, or not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RunDirError(f"{path} is missing") from None
+    except OSError as error:
+        raise RunDirError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError:
+        raise RunDirError(f"{path} is damaged: it is not JSON") from None
+
+
+class RunDir:
+    """One trial's folder. Constructing it touches nothing on disk."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.trial_file = self.path / "trial.json"
+        self.config_file = self.path / "config.json"
+        self.env_file = self.path / "env.json"
+        self.status_file = self.path / "status.json"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.summary_file = self.path / "summary.json"
+        self.throughput_file = self.path / "throughput.json"
+        self.checkpoint_dir = self.path / "checkpoint"
+        self.weights_file = self.checkpoint_dir / "model.safetensors"
+        self.job_dir = self.path / "job"
+        self.stdout_file = self.job_dir / "stdout.log"
+        self.stderr_file = self.job_dir / "stderr.log"
+        self.lock_file = self.job_dir / "lock"
+
+    def __repr__(self) -> str:
+        return f"RunDir({str(self.path)!r})"
+
+    # identity and config -------------------------------------------------------------------
+
+    def create(self, trial: TrialRecord, config: RunConfig) -> None:
+        """Write what a job needs to start. Keeps the files of a directory that has them."""
+        if not self.config_file.exists():
+            write_json(self.config_file, config.model_dump(mode="json"), durable=False)
+        if not self.status_file.exists():
+            self.write_status(StatusRecord())
+        if not self.trial_file.exists():
+            write_json(self.trial_file, trial.model_dump(mode="json"), durable=False)
+
+    def exists(self) -> bool:
+        """Whether `create` has finished here."""
+        return self.trial_file.exists() and self.config_file.exists()
+
+    def read_trial(self) -> TrialRecord:
+        """trial.json. Raises RunDirError or SchemaError."""
+        return TrialRecord.from_json(self._read(self.trial_file), str(self.trial_file))
+
+    def read_config(self) -> RunConfig:
+        """config.json. Raises RunDirError."""
+        try:
+            return parse_run_config(self._read(self.config_file))
+        except ConfigError as error:
+            raise RunDirError(f"{self.config_file} does not fit this version: {error}") from None
+
+    # state -----------------------------------------------------------------------------------
+
+    def read_status(self) -> StatusRecord:
+        """status.json; a pending status where there is none yet."""
+        if not self.status_file.exists():
+            return StatusRecord()
+        return StatusRecord.from_json(read_json(self.status_file), str(self.status_file))
+
+    def write_status(self, status: StatusRecord) -> None:
+        """Replace status.json (atomic, not fsynced: a lost heartbeat costs nothing)."""
+        write_json(self.status_file, status.model_dump(mode="json"), durable=False)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the directory for one process; the kernel lets go when that process ends.
+
+        Raises:
+            RunDirError: another process is training here.
+        """
+        with self._open_lock() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunDirError(
+                    f"{self.path} is in use: another process is training this trial"
+                ) from None
+            yield
+
+    def is_locked(self) -> bool:
+        """Whether a live process holds the lock. Same host, or a file system with flock."""
+        if not self.lock_file.exists():
+            return False
+        with self._open_lock() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    def _open_lock(self) -> IO[str]:
+        try:
+            self.job_dir.mkdir(parents=True, exist_ok=True)
+            return open(self.lock_file, "a", encoding="utf-8")  # noqa: SIM115 - callers close it
+        except OSError as error:
+            raise RunDirError(f"cannot write {self.lock_file}: {error.strerror}") from error
+
+    # results -----------------------------------------------------------------------------------
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Append one row to metrics.jsonl."""
+        line = json.dumps(_finite_tree(row), allow_nan=False) + "\n"
+        try:
+            with open(self.metrics_file, "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise RunDirError(f"cannot write {self.metrics_file}: {error.strerror}") from error
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All whole rows; a last line torn by a crash is left out."""
+        if not self.metrics_file.exists():
+            return []
+        rows = []
+        lines = self.metrics_file.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                if number < len(lines):
+                    raise RunDirError(
+                        f"{self.metrics_file}:{number} is damaged: it is not JSON"
+                    ) from None
+        return rows
+
+    def truncate_metrics(self, last_step: int) -> None:
+        """Drop rows beyond `last_step`: a resumed run writes them again."""
+        kept = [row for row in self.read_metrics() if row["step"] <= last_step]
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+        write_atomic(self.metrics_file, text.encode())
+
+    def write_env(self, env: EnvRecord) -> None:
+        """Replace env.json."""
+        self._write(self.env_file, env)
+
+    def read_env(self) -> EnvRecord | None:
+        """env.json, or None before the first start."""
+        if not self.env_file.exists():
+            return None
+        return EnvRecord.from_json(read_json(self.env_file), str(self.env_file))
+
+    def write_summary(self, summary: SummaryRecord) -> None:
+        """Replace summary.json."""
+        self._write(self.summary_file, summary)
+
+    def read_summary(self) -> SummaryRecord | None:
+        """summary.json, or None before the end of training."""
+        if not self.summary_file.exists():
+            return None
+        return SummaryRecord.from_json(read_json(self.summary_file), str(self.summary_file))
+
+    def read_throughput(self) -> ThroughputRecord | None:
+        """throughput.json, or None where it was not measured."""
+        if not self.throughput_file.exists():
+            return None
+        where = str(self.throughput_file)
+        return ThroughputRecord.from_json(read_json(self.throughput_file), where)
+
+    def tensorboard_dir(self) -> Path:
+        """Where event files go; a sweep gathers them in one folder under readable names."""
+        relative = self.read_trial().tensorboard
+        return Path(os.path.normpath(self.path / (relative or "tensorboard")))
+
+    def _write(self, path: Path, record: Record) -> None:
+        write_json(path, record.model_dump(mode="json"))
+
+    def _read(self, path: Path) -> Any:
+        """Read a file the directory cannot do without."""
+        if not self.path.is_dir():
+            raise RunDirError(f"there is no run directory {self.path}")
+        if not path.exists():
+            raise RunDirError(
+                f"{self.path} is half deleted: {path.name} is missing; "
+                f"delete the folder and run the sweep again"
+            )
+        return read_json(path)
