@@ -1,0 +1,1 @@
+"""Images: where they come from, the replayable stream, augmentation, mixing, batches."""
