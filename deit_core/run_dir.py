@@ -28,7 +28,7 @@ from deit_core.records import (
 )
 
 
-def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
+def write_atomic(path: Path, data: bytes | memoryview, *, durable: bool = True) -> None:
     """Replace `path` by `data` in one step.
 
     Raises:
@@ -44,12 +44,23 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
                 if durable:
                     os.fsync(file.fileno())
             os.replace(temporary, path)
+            if durable:
+                _sync_folder(path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
     except OSError as error:
         raise RunDirError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, values: Any, *, durable: bool = True) -> None:
@@ -204,6 +215,12 @@ class RunDir:
                         f"{self.metrics_file}:{number} is damaged: it is not JSON"
                     ) from None
         return rows
+
+    def sync_metrics(self) -> None:
+        """Make the rows written so far last through a power cut."""
+        if self.metrics_file.exists():
+            with open(self.metrics_file, "rb") as file:
+                os.fsync(file.fileno())
 
     def truncate_metrics(self, last_step: int) -> None:
         """Drop rows beyond `last_step`: a resumed run writes them again."""

@@ -1,0 +1,1 @@
+"""Distillation: pure losses, the frozen teacher, and what one training step computes."""

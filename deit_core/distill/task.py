@@ -1,0 +1,63 @@
+"""What one training step computes from the heads: the task knows the teacher, the loop does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from deit_core.config import DistillConfig
+from deit_core.distill.losses import (
+    hard_distillation_loss,
+    soft_distillation_loss,
+    soft_target_cross_entropy,
+)
+from deit_core.models import HeadLogits
+
+
+@dataclass(frozen=True)
+class DistillationTask:
+    """The objective of arXiv 2012.12877, section 4, for one student."""
+
+    config: DistillConfig
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the teacher's logits enter the loss."""
+        return self.config.kind != "none"
+
+    @property
+    def trains_dist_head(self) -> bool:
+        """Whether the distillation head learns; an untrained one must not enter the fusion."""
+        return self.needs_teacher and self.config.token
+
+    def loss(self, heads: HeadLogits, targets: Tensor, teacher_logits: Tensor | None) -> Tensor:
+        """Scalar training loss.
+
+        Args:
+            heads: the student's logits, each (B, C).
+            targets: (B, C) class probabilities, mixed and smoothed.
+            teacher_logits: (B, C), for the same images; unused without distillation.
+
+        Returns:
+            (1 - alpha) * cross-entropy of the class head + alpha * distillation term.
+        """
+        base = soft_target_cross_entropy(heads.cls_logits, targets)
+        if not self.needs_teacher:
+            return base
+        assert teacher_logits is not None
+        student = heads.dist_logits if self.config.token else heads.cls_logits
+        assert student is not None
+        return (1 - self.config.alpha) * base + self.config.alpha * self._term(
+            student, teacher_logits
+        )
+
+    def _term(self, student: Tensor, teacher: Tensor) -> Tensor:
+        if self.config.kind == "hard":
+            return hard_distillation_loss(student, teacher)
+        return soft_distillation_loss(
+            student,
+            teacher,
+            temperature=self.config.temperature,
+            reduction=self.config.reduction,
+        )

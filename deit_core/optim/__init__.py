@@ -1,0 +1,1 @@
+"""Parameter groups, learning-rate schedule and the moving average of the weights."""

@@ -1,0 +1,36 @@
+"""AdamW over two parameter groups: with and without weight decay."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from deit_core.config import OptimConfig
+
+_NEVER_DECAYED = frozenset({"pos_embed", "cls_token"})
+"""By name, in the reference; the distillation token is decayed there (facebookresearch/deit)."""
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """The reference's two groups, undecayed first: vectors, biases and the listed embeddings."""
+    plain, decayed = [], []
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        undecayed = parameter.ndim <= 1 or name.endswith(".bias") or name in _NEVER_DECAYED
+        (plain if undecayed else decayed).append(parameter)
+    return [
+        {"params": plain, "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": weight_decay},
+    ]
+
+
+def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
+    """AdamW, fused: on small models the unfused loop costs several per cent of a step."""
+    return torch.optim.AdamW(
+        parameter_groups(model, config.weight_decay),
+        lr=config.lr,
+        betas=config.betas,
+        eps=config.eps,
+        fused=True,
+    )

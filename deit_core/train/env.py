@@ -1,0 +1,96 @@
+"""What the run ran on: device, threads, library versions, and the state of the source tree."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from deit_core.config import TrainConfig
+from deit_core.errors import ConfigError, Problem
+from deit_core.records import EnvRecord
+
+_LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "deit-sweeps")
+_PATCH_LIMIT_BYTES = 1_000_000
+
+
+def choose_device(config: TrainConfig) -> torch.device:
+    """The device to train on; `auto` takes CUDA where there is one.
+
+    Raises:
+        ConfigError: CUDA is asked for and not there.
+    """
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise ConfigError(
+            Problem(("train", "device"), "'cuda' is given, but torch sees no GPU; use auto or cpu")
+        )
+    return torch.device("cuda" if available and config.device != "cpu" else "cpu")
+
+
+def set_threads(config: TrainConfig) -> int:
+    """Use the threads that were granted, never more: a busy neighbour stalls every barrier."""
+    granted = os.environ.get("OMP_NUM_THREADS", "")
+    threads = config.threads or (int(granted) if granted.isdigit() else 0)
+    threads = threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    return threads
+
+
+def describe_environment(device: torch.device, threads: int) -> EnvRecord:
+    """env.json's contents for this process."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    sha, patch = _git_state(Path(__file__).resolve().parent)
+    return EnvRecord(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        hostname=socket.gethostname(),
+        device=device.type,
+        device_name=name,
+        threads=threads,
+        versions=_versions(),
+        git_sha=sha,
+        git_dirty=None if sha is None else bool(patch),
+        git_patch=patch or None,
+    )
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _versions() -> dict[str, str]:
+    versions = {"torch": torch.__version__}
+    for library in _LIBRARIES[1:]:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _git_state(folder: Path) -> tuple[str | None, str]:
+    """Commit and uncommitted changes of the source tree, or (None, "") for an installed package."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=20, errors="replace"
+        ).stdout
+
+    try:
+        if git("ls-files", "--", "config.py", "../config.py").strip() == "":
+            return None, ""
+        return git("rev-parse", "HEAD").strip(), git("diff", "HEAD")[:_PATCH_LIMIT_BYTES]
+    except (OSError, subprocess.SubprocessError):
+        return None, ""
