@@ -11,7 +11,7 @@ import fcntl
 import json
 import math
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -36,9 +36,9 @@ def write_atomic(path: Path, data: bytes | memoryview, *, durable: bool = True) 
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(temporary, "xb") as file:  # not mkstemp: the umask decides who may read
                 file.write(data)
                 file.flush()
                 if durable:
@@ -109,6 +109,7 @@ class RunDir:
         self.throughput_file = self.path / "throughput.json"
         self.checkpoint_dir = self.path / "checkpoint"
         self.weights_file = self.checkpoint_dir / "model.safetensors"
+        self.ema_weights_file = self.checkpoint_dir / "model_ema.safetensors"
         self.job_dir = self.path / "job"
         self.stdout_file = self.job_dir / "stdout.log"
         self.stderr_file = self.job_dir / "stderr.log"
@@ -224,6 +225,8 @@ class RunDir:
 
     def truncate_metrics(self, last_step: int) -> None:
         """Drop rows beyond `last_step`: a resumed run writes them again."""
+        if not self.metrics_file.exists():
+            return
         kept = [row for row in self.read_metrics() if row["step"] <= last_step]
         text = "".join(json.dumps(row) + "\n" for row in kept)
         write_atomic(self.metrics_file, text.encode())

@@ -1,0 +1,206 @@
+"""From configs to parts: one small function for each."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator, Sequence
+from functools import partial
+from os import getpid
+
+import torch
+
+from deit_core.config import RunConfig
+from deit_core.data.loader import EvalLoader, TrainBatch, train_batches
+from deit_core.data.sources import ImageSource, open_source
+from deit_core.data.stream import TrainStream
+from deit_core.distill.task import DistillationTask
+from deit_core.distill.teacher import Teacher, load_teacher
+from deit_core.duration import parse_duration
+from deit_core.errors import ConfigError, DataError, Problem, UserError
+from deit_core.identity import resolve, stream_key, teacher_key
+from deit_core.models import build_model
+from deit_core.optim.ema import ModelEma
+from deit_core.optim.params import build_optimizer
+from deit_core.optim.schedule import Schedule
+from deit_core.records import EnvRecord
+from deit_core.run_dir import RunDir
+from deit_core.train.precision import autocast_factory
+from deit_core.train.progress import ProgressView
+from deit_core.train.sinks import JsonlSink, StatusFile
+from deit_core.train.student import DataFacts, Learner, Student, Timetable, starting_status
+from deit_core.train.tensorboard import TensorBoardSink
+from deit_core.train.trainer import Shared
+
+_log = logging.getLogger(__name__)
+
+
+def check_cohort(runs: Sequence[RunDir], configs: Sequence[RunConfig]) -> None:
+    """Refuse trials that cannot share one stream and one teacher.
+
+    Raises:
+        UserError: names the first two that do not fit.
+    """
+    for run, config in zip(runs[1:], configs[1:], strict=True):
+        if stream_key(config) != stream_key(configs[0]):
+            raise UserError(
+                f"{runs[0].path.name} and {run.path.name} cannot share a job: their data, "
+                f"augmentation, batch, duration, precision or seed differ; run them apart"
+            )
+    teachers = {
+        key: run
+        for run, config in zip(runs, configs, strict=True)
+        if (key := teacher_key(config)) is not None
+    }
+    if len(teachers) > 1:
+        names = " and ".join(run.path.name for run in teachers.values())
+        raise UserError(f"{names} cannot share a job: their teachers differ; run them apart")
+
+
+def num_classes_of(config: RunConfig, source: ImageSource) -> int:
+    """The class count, checked against the model's."""
+    found = len(source.class_names)
+    if config.model.num_classes not in (None, found):
+        raise ConfigError(
+            Problem(
+                ("model", "num_classes"),
+                f"{config.model.num_classes} is given, but the data has {found} classes; "
+                f"leave it out to take the data's",
+            )
+        )
+    return found
+
+
+def build_shared(
+    configs: Sequence[RunConfig], run: RunDir, device: torch.device
+) -> tuple[Shared, int]:
+    """Data, teacher and precision of a cohort; also the steps of an epoch."""
+    config = resolve(configs[0])
+    in_chans, img_size = config.model.in_chans, config.model.img_size
+    assert in_chans is not None
+    assert img_size is not None
+    train = open_source(config.data, in_chans=in_chans, split="train")
+    val = open_source(config.data, in_chans=in_chans, split="val")
+    num_classes = num_classes_of(config, train)
+    stream = TrainStream(len(train), config.train.global_batch_size, config.seed)
+    shared = Shared(
+        train_batches=partial(_train_batches, train, config, num_classes, device),
+        eval_batches=EvalLoader(val, config, device=device),
+        teacher=_build_teacher(configs, run, num_classes, device),
+        autocast=autocast_factory(device, config.train.precision),
+        device=device,
+        facts=DataFacts(train_images=len(train), num_classes=num_classes),
+        warn=_warn_unreadable,
+    )
+    return shared, stream.steps_per_epoch
+
+
+def _train_batches(
+    source: ImageSource,
+    config: RunConfig,
+    num_classes: int,
+    device: torch.device,
+    first: int,
+    last: int,
+) -> Iterator[TrainBatch]:
+    return train_batches(
+        source, config, num_classes=num_classes, first_step=first, last_step=last, device=device
+    )
+
+
+def _warn_unreadable(path: str) -> None:
+    _log.warning("cannot read the image %s; it is left out and counted", path)
+
+
+def _build_teacher(
+    configs: Sequence[RunConfig], run: RunDir, num_classes: int, device: torch.device
+) -> Teacher | None:
+    for config in map(resolve, configs):
+        if config.distill.kind == "none" or config.teacher is None:
+            continue
+        assert config.model.in_chans is not None
+        assert config.model.img_size is not None
+        return load_teacher(
+            config.teacher,
+            run_dir=run.path,
+            data=config.data,
+            num_classes=num_classes,
+            in_chans=config.model.in_chans,
+            img_size=config.model.img_size,
+            device=device,
+        )
+    return None
+
+
+def build_timetable(config: RunConfig, steps_per_epoch: int) -> Timetable:
+    """When to log, evaluate and save."""
+    total = max(1, parse_duration(config.train.duration).steps(steps_per_epoch))
+    return Timetable(
+        total_steps=total,
+        steps_per_epoch=steps_per_epoch,
+        log_every=config.logging.every_steps,
+        eval_every=max(1, parse_duration(config.eval.every).steps(steps_per_epoch)),
+        save_every=config.train.checkpoint_every_epochs * steps_per_epoch,
+        save_every_s=config.train.checkpoint_every_s,
+    )
+
+
+def build_learner(
+    config: RunConfig, *, num_classes: int, timetable: Timetable, device: torch.device
+) -> Learner:
+    """Model, optimiser, schedule, task and EMA of one student."""
+    config = resolve(config)
+    model = build_model(config.model, num_classes=num_classes, seed=config.seed).to(device)
+    model.train()
+    decay = config.train.ema_decay
+    return Learner(
+        model=model,
+        optimizer=build_optimizer(model, config.optim),
+        schedule=Schedule(config, timetable.steps_per_epoch, timetable.total_steps),
+        task=DistillationTask(config.distill),
+        ema=ModelEma(model, decay) if decay is not None else None,
+    )
+
+
+def build_student(
+    run: RunDir, config: RunConfig, shared: Shared, *, steps_per_epoch: int, view: ProgressView
+) -> Student:
+    """A student at its newest checkpoint, or at step 0.
+
+    Raises:
+        UserError: its model, data or checkpoint is not valid.
+    """
+    if steps_per_epoch < 1:
+        raise DataError(f"{run.path} has no training step in an epoch")
+    timetable = build_timetable(config, steps_per_epoch)
+    status = StatusFile(run, run.read_status())
+    student = Student(
+        run=run,
+        trial=run.read_trial(),
+        config=config,
+        learner=build_learner(
+            config,
+            num_classes=shared.facts.num_classes,
+            timetable=timetable,
+            device=shared.device,
+        ),
+        timetable=timetable,
+        status=status,
+        view=view,
+    )
+    student.restore(shared.device)
+    student.status.update(force=True, step=student.step, total_steps=timetable.total_steps)
+    student.sinks.append(JsonlSink(run))
+    if config.logging.tensorboard:
+        folder = run.tensorboard_dir()
+        student.sinks.append(
+            TensorBoardSink(folder, student.trial, config, first_step=student.first_step)
+        )
+    return student
+
+
+def begin_attempt(run: RunDir, env: EnvRecord) -> None:
+    """Record that a job has taken this trial up."""
+    run.write_env(env)
+    status = starting_status(run.read_status(), pid=getpid(), hostname=socket.gethostname())
+    run.write_status(status)

@@ -1,0 +1,140 @@
+"""Accuracy and loss on val: class head, distillation head, their fusion, and the EMA weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deit_core.data.loader import EvalBatch
+from deit_core.models import HeadLogits, head_logits
+
+AutocastFactory = Callable[[], AbstractContextManager[object]]
+
+
+class HeadScore:
+    """Sums over val for one set of logits; kept on the device until `result`."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._sums = torch.zeros(3, dtype=torch.float64, device=device)
+        self._images = 0
+
+    def add(self, logits_BC: Tensor, labels_B: Tensor) -> None:
+        """Count one batch; every image once, no padding."""
+        logits = logits_BC.float()
+        top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
+        hits = top5 == labels_B[:, None]
+        loss = F.cross_entropy(logits, labels_B, reduction="none").double().sum()
+        self._sums += torch.stack([hits[:, 0].sum().double(), hits.any(dim=1).sum().double(), loss])
+        self._images += len(labels_B)
+
+    def result(self, suffix: str = "", prefix: str = "val") -> dict[str, float]:
+        """top-1 and top-5 in percent, mean cross-entropy; keys like `val_top1_cls`."""
+        top1, top5, loss = (self._sums / max(1, self._images)).tolist()
+        return {
+            f"{prefix}_top1{suffix}": 100 * top1,
+            f"{prefix}_top5{suffix}": 100 * top5,
+            f"{prefix}_loss{suffix}": loss,
+        }
+
+
+class ModelScore:
+    """Scores of every head of one student (and of its EMA weights) over one pass of val."""
+
+    def __init__(
+        self, model: nn.Module, ema: nn.Module | None, *, fuse: bool, device: torch.device
+    ) -> None:
+        self._model, self._ema, self._fuse = model, ema, fuse
+        kinds = ["fused", "cls", *(["dist"] if fuse else []), *(["ema"] if ema else [])]
+        self._scores = {kind: HeadScore(device) for kind in kinds}
+
+    def add(self, images: Tensor, labels: Tensor) -> None:
+        """Run the student on a batch of val."""
+        heads = head_logits(self._model, images)
+        self._scores["cls"].add(heads.cls_logits, labels)
+        self._scores["fused"].add(fused_logits(heads, fuse=self._fuse), labels)
+        if self._fuse:
+            assert heads.dist_logits is not None
+            self._scores["dist"].add(heads.dist_logits, labels)
+        if self._ema is not None:
+            averaged = head_logits(self._ema, images)
+            self._scores["ema"].add(fused_logits(averaged, fuse=self._fuse), labels)
+
+    def result(self) -> dict[str, float]:
+        """All metrics of the pass."""
+        metrics = self._scores["fused"].result()
+        metrics |= self._scores["cls"].result("_cls")
+        if "dist" in self._scores:
+            metrics |= self._scores["dist"].result("_dist")
+        if "ema" in self._scores:
+            metrics |= self._scores["ema"].result(prefix="val_ema")
+        return metrics
+
+
+def fused_logits(heads: HeadLogits, *, fuse: bool) -> Tensor:
+    """Mean of both heads' logits (the reference's inference); the class head where one is untrained.
+
+    Trained without distillation, a distilled model's second head never saw a gradient; averaging
+    it in, as the reference does, would only add noise.
+    """
+    if not fuse:
+        return heads.cls_logits
+    assert heads.dist_logits is not None
+    return (heads.cls_logits + heads.dist_logits) / 2
+
+
+@torch.no_grad()
+def evaluate_models(
+    models: Mapping[str, ModelScore],
+    batches: Iterable[EvalBatch],
+    autocast: AutocastFactory,
+    modules: Sequence[nn.Module],
+) -> tuple[dict[str, dict[str, float]], int]:
+    """Evaluate several models on one pass of val.
+
+    Returns:
+        Metrics by the keys of `models`, and the number of images they were measured on.
+    """
+    images = 0
+    with evaluation_mode(modules), autocast():
+        for batch in batches:
+            if not len(batch.labels):
+                continue
+            for score in models.values():
+                score.add(batch.images, batch.labels)
+            images += len(batch.labels)
+    return {key: score.result() for key, score in models.items()}, images
+
+
+class evaluation_mode(AbstractContextManager[None]):  # noqa: N801 - reads as a with-statement
+    """Modules in eval mode inside the block, back in train mode after it."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self._modules = modules
+
+    def __enter__(self) -> None:
+        for module in self._modules:
+            module.eval()
+
+    def __exit__(self, *_: object) -> None:
+        for module in self._modules:
+            module.train()
+
+
+@torch.no_grad()
+def evaluate_teacher(
+    teacher: Callable[[Tensor], Tensor],
+    batches: Iterator[EvalBatch] | Iterable[EvalBatch],
+    autocast: AutocastFactory,
+    device: torch.device,
+) -> float:
+    """Top-1 of the teacher on val, in percent: a wrong transform shows here, not after 300 epochs."""
+    score = HeadScore(device)
+    with autocast():
+        for batch in batches:
+            if len(batch.labels):
+                score.add(teacher(batch.images), batch.labels)
+    return score.result()["val_top1"]

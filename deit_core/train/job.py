@@ -1,0 +1,140 @@
+"""A job: one process that trains the trials of some run directories as one cohort."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from deit_core.config import RunConfig
+from deit_core.errors import RunDirError, UserError
+from deit_core.records import FINISHED_STATES, FailureKind
+from deit_core.run_dir import RunDir
+from deit_core.train.build import begin_attempt, build_shared, build_student, check_cohort
+from deit_core.train.env import choose_device, describe_environment, set_threads
+from deit_core.train.progress import ProgressView, open_progress
+from deit_core.train.signals import StopRequest
+from deit_core.train.student import Student
+from deit_core.train.trainer import Shared, Trainer
+
+_log = logging.getLogger(__name__)
+
+EXIT_OK = 0
+EXIT_USER_ERROR = 2
+EXIT_DIVERGED = 3
+EXIT_PREEMPTED = 85
+
+
+def run_job(paths: Sequence[Path]) -> int:
+    """Train what is not completed yet in these run directories; returns the exit code.
+
+    Raises:
+        UserError: the directories or their configs are not valid; their status says so too.
+    """
+    stop = StopRequest().install()
+    runs = [RunDir(path) for path in paths]
+    for run in runs:
+        run.read_trial()
+    with contextlib.ExitStack() as locks:
+        for run in runs:
+            locks.enter_context(run.lock())
+        open_runs = [run for run in runs if not _completed(run)]
+        for run in runs:
+            if run not in open_runs:
+                sys.stdout.write(f"{run.read_trial().name}: already completed\n")
+        return _train_guarded(open_runs, stop) if open_runs else EXIT_OK
+
+
+def _completed(run: RunDir) -> bool:
+    return run.read_status().state == "completed" and run.read_summary() is not None
+
+
+def _train_guarded(runs: Sequence[RunDir], stop: StopRequest) -> int:
+    """Train; whatever ends it is written to the status of every trial it leaves unfinished."""
+    try:
+        return _train(runs, stop)
+    except UserError as error:
+        _mark_failed(runs, str(error), "user_error")
+        raise
+    except KeyboardInterrupt:
+        for run in _unfinished(runs):
+            status = run.read_status()
+            run.write_status(
+                status.model_copy(update={"state": "preempted", "reason": "interrupted twice"})
+            )
+        return EXIT_PREEMPTED
+    except Exception as error:
+        _mark_failed(runs, f"{type(error).__name__}: {error}", "crashed")
+        raise
+
+
+def _train(runs: Sequence[RunDir], stop: StopRequest) -> int:
+    configs = [run.read_config() for run in runs]
+    check_cohort(runs, configs)
+    threads = set_threads(configs[0].train)
+    device = choose_device(configs[0].train)
+    env = describe_environment(device, threads)
+    for run in runs:
+        begin_attempt(run, env)
+    shared, steps_per_epoch = build_shared(configs, runs[0], device)
+    view = open_progress([run.read_trial().name for run in runs])
+    try:
+        students = _build_students(runs, configs, shared, steps_per_epoch, view)
+        Trainer(students, shared, stop).train()
+    finally:
+        view.close()
+    return _exit_code(runs)
+
+
+def _build_students(
+    runs: Sequence[RunDir],
+    configs: Sequence[RunConfig],
+    shared: Shared,
+    steps_per_epoch: int,
+    view: ProgressView,
+) -> list[Student]:
+    """The students that can be built; one with a mistake of its own does not stop the others."""
+    students = []
+    for run, config in zip(runs, configs, strict=True):
+        try:
+            students.append(
+                build_student(run, config, shared, steps_per_epoch=steps_per_epoch, view=view)
+            )
+        except UserError as error:
+            _log.error("%s: %s", run.read_trial().name, error)
+            _mark_failed([run], str(error), "user_error")
+    return students
+
+
+def _unfinished(runs: Sequence[RunDir]) -> list[RunDir]:
+    return [run for run in runs if run.read_status().state not in FINISHED_STATES]
+
+
+def _mark_failed(runs: Sequence[RunDir], reason: str, failure: FailureKind) -> None:
+    """Write the failure down where that is still possible: the disk may be full."""
+    for run in _unfinished(runs):
+        with contextlib.suppress(RunDirError):
+            run.write_status(
+                run.read_status().model_copy(
+                    update={
+                        "state": "failed",
+                        "reason": " ".join(reason.split()),
+                        "failure": failure,
+                        "finished_unix_s": time.time(),
+                        "eta_s": None,
+                    }
+                )
+            )
+
+
+def _exit_code(runs: Sequence[RunDir]) -> int:
+    statuses = [run.read_status() for run in runs]
+    if any(status.state == "preempted" for status in statuses):
+        return EXIT_PREEMPTED
+    failures = {status.failure for status in statuses if status.state == "failed"}
+    if "user_error" in failures:
+        return EXIT_USER_ERROR
+    return EXIT_DIVERGED if failures else EXIT_OK

@@ -1,0 +1,60 @@
+"""Where metric rows go. metrics.jsonl is the truth; every other sink shows the same rows."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from deit_core.records import StatusRecord, finite
+from deit_core.run_dir import RunDir
+
+HEARTBEAT_S = 5.0
+"""Least time between two heartbeats in status.json."""
+
+
+class MetricSink(Protocol):
+    """Takes every row of one trial, in order."""
+
+    def emit(self, row: dict[str, Any]) -> None:
+        """Take one row."""
+
+    def close(self, state: str) -> None:
+        """Training has ended in `state`."""
+
+
+class JsonlSink:
+    """metrics.jsonl."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._run = run
+
+    def emit(self, row: dict[str, Any]) -> None:
+        """Append the row."""
+        self._run.append_metrics(row)
+
+    def close(self, state: str) -> None:
+        """Nothing is held open."""
+
+
+class StatusFile:
+    """status.json of one trial: the only writer while the job runs."""
+
+    def __init__(self, run: RunDir, status: StatusRecord) -> None:
+        self._run = run
+        self.record = status
+        self._written_s = 0.0
+
+    def update(self, *, force: bool = False, **fields: Any) -> None:
+        """Change fields; written when the last write is older than a heartbeat, or when forced."""
+        now = time.time()
+        for key in ("train_loss", "train_images_per_s", "val_top1"):
+            if key in fields:
+                fields[key] = finite(fields[key])
+        self.record = self.record.model_copy(update={**fields, "heartbeat_unix_s": now})
+        if force or now - self._written_s >= HEARTBEAT_S:
+            self._run.write_status(self.record)
+            self._written_s = now
+
+    def due(self) -> bool:
+        """Whether a heartbeat is due."""
+        return time.time() - self._written_s >= HEARTBEAT_S

@@ -1,0 +1,122 @@
+"""TensorBoard, a view of metrics.jsonl: scalars, and one HParams session for the trial.
+
+The HParams tab takes its columns from the first experiment summary it meets and drops later ones
+(tensorboard issues 1013 and 2465), so every trial writes the same, full list of swept fields.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary
+from torch.utils.tensorboard import SummaryWriter
+
+from deit_core.config import RunConfig
+from deit_core.records import TrialRecord
+
+_METRICS = ("val/top1", "val/top1_cls", "val/top1_dist", "val/loss", "train/loss")
+_STATUS = {
+    "completed": api_pb2.STATUS_SUCCESS,
+    "failed": api_pb2.STATUS_FAILURE,
+    "preempted": api_pb2.STATUS_UNKNOWN,
+}
+_PREFIXES = ("val_ema_", "val_", "train_")
+
+
+def tag_of(key: str) -> str | None:
+    """TensorBoard tag of a metrics.jsonl key: `val_top1_cls` becomes `val/top1_cls`."""
+    if key == "lr":
+        return "train/lr"
+    for prefix in _PREFIXES:
+        if key.startswith(prefix):
+            return f"{prefix[:-1]}/{key.removeprefix(prefix)}"
+    return None
+
+
+class TensorBoardSink:
+    """Event files in `folder`; a resumed run purges what it will write again."""
+
+    def __init__(
+        self, folder: Path, trial: TrialRecord, config: RunConfig, *, first_step: int
+    ) -> None:
+        resumed = first_step + 1 if first_step else None
+        self._writer = SummaryWriter(log_dir=str(folder), purge_step=resumed)
+        values = hparams(trial, config)
+        self._write(_experiment(trial, config))
+        self._write(_session_start(values, trial))
+
+    def emit(self, row: dict[str, Any]) -> None:
+        """Write the numbers of one row as scalars."""
+        for key, value in row.items():
+            tag = tag_of(key)
+            if tag is not None and key != "val_images" and isinstance(value, int | float):
+                self._writer.add_scalar(tag, value, row["step"], walltime=row["unix_s"])
+        if row["kind"] == "eval":
+            self._writer.flush()
+
+    def close(self, state: str) -> None:
+        """End the HParams session and the file."""
+        self._write(summary.session_end_pb(_STATUS.get(state, api_pb2.STATUS_UNKNOWN)))
+        self._writer.close()
+
+    def _write(self, message: Summary) -> None:
+        self._writer.file_writer.add_summary(message)
+
+
+def hparams(trial: TrialRecord, config: RunConfig) -> dict[str, Any]:
+    """Swept fields and seed; a field without effect here is left out of the session."""
+    values = {key: value for key, value in trial.swept.items() if value is not None}
+    return {**values, "seed": config.seed}
+
+
+def _experiment(trial: TrialRecord, config: RunConfig) -> Summary:
+    columns = {**{key: _config_value(config, key) for key in trial.swept}, "seed": config.seed}
+    experiment = api_pb2.Experiment(
+        hparam_infos=[
+            api_pb2.HParamInfo(name=name, type=_data_type(value))
+            for name, value in columns.items()
+        ],
+        metric_infos=[
+            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in _METRICS
+        ],
+    )
+    data = plugin_data_pb2.HParamsPluginData(experiment=experiment)
+    return _summary(metadata.EXPERIMENT_TAG, data)
+
+
+def _session_start(values: dict[str, Any], trial: TrialRecord) -> Summary:
+    start = plugin_data_pb2.SessionStartInfo(group_name=trial.name)
+    for name, value in values.items():
+        field = start.hparams[name]
+        if isinstance(value, bool):
+            field.bool_value = value
+        elif isinstance(value, int | float):
+            field.number_value = float(value)
+        else:
+            field.string_value = str(value)
+    return _summary(
+        metadata.SESSION_START_INFO_TAG,
+        plugin_data_pb2.HParamsPluginData(session_start_info=start),
+    )
+
+
+def _summary(tag: str, data: plugin_data_pb2.HParamsPluginData) -> Summary:
+    value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data))
+    return Summary(value=[value])
+
+
+def _config_value(config: RunConfig, dotted: str) -> Any:
+    value: Any = config
+    for part in dotted.split("."):
+        value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
+    return value
+
+
+def _data_type(value: Any) -> int:
+    if isinstance(value, bool):
+        return int(api_pb2.DATA_TYPE_BOOL)
+    if isinstance(value, int | float):
+        return int(api_pb2.DATA_TYPE_FLOAT64)
+    return int(api_pb2.DATA_TYPE_STRING)

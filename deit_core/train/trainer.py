@@ -1,0 +1,192 @@
+"""The loop: a cohort of students shares every batch and one teacher forward.
+
+A trial alone is a cohort of one. Students never touch each other: each has its own model,
+optimiser, random keys and files, so K students side by side compute what K separate jobs compute,
+bit for bit (CPU, fp32, equal thread count). One that diverges leaves, and the others go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deit_core.data.loader import EvalBatch, TrainBatch
+from deit_core.distill.teacher import Teacher
+from deit_core.errors import NonFiniteLossError
+from deit_core.train.clock import TrainClock
+from deit_core.train.evaluate import evaluate_models, evaluate_teacher
+from deit_core.train.signals import StopRequest
+from deit_core.train.student import DataFacts, Student
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all students of a cohort share."""
+
+    train_batches: Callable[[int, int], Iterator[TrainBatch]]
+    """(first step, last step) -> the batches of those steps; the same bits for any first step."""
+    eval_batches: Iterable[EvalBatch]
+    teacher: Teacher | None
+    autocast: Callable[[], AbstractContextManager[object]]
+    device: torch.device
+    facts: DataFacts
+    warn: Callable[[str], None]
+    """Takes the path of an image that cannot be read."""
+
+
+class Trainer:
+    """Trains the students to their last step, or until a stop is requested."""
+
+    def __init__(self, students: Sequence[Student], shared: Shared, stop: StopRequest) -> None:
+        self.students = tuple(students)
+        self.active = list(students)
+        self.shared = shared
+        self.stop = stop
+        self.clock = TrainClock()
+
+    def train(self) -> None:
+        """Run the loop; every student ends completed, failed or preempted."""
+        self._check_teacher()
+        self._finish_done()
+        if self.active:
+            first = min(student.step for student in self.active)
+            last = self.active[0].timetable.total_steps
+            with closing(self.shared.train_batches(first, last)) as batches:
+                self._loop(first, batches)
+
+    def _loop(self, first: int, batches: Iterator[TrainBatch]) -> None:
+        self.clock.start()
+        for step, batch in enumerate(batches, start=first):
+            # Members of a resumed cohort may stand at different steps: the later ones wait.
+            due = [student for student in self.active if student.step == step]
+            self._note_unreadable(due, batch.unreadable)
+            teacher_logits = self._teach(due, batch.images)
+            for student in due:
+                student.train_step(batch, teacher_logits, self.shared.autocast)
+            self._after_step(due)
+            if self.stop:
+                self._preempt()
+            if not self.active:
+                break
+        self.clock.pause()
+
+    def _teach(self, due: Sequence[Student], images: Tensor) -> Tensor | None:
+        if not any(student.learner.task.needs_teacher for student in due):
+            return None
+        assert self.shared.teacher is not None
+        with self.shared.autocast():
+            return self.shared.teacher(images)
+
+    # after a step, in the order that a resume relies on: rows first, then the checkpoint ---------
+
+    def _after_step(self, due: Sequence[Student]) -> None:
+        self._for_each(due, self._log)
+        evaluated = [s for s in self._alive(due) if s.timetable.eval_due(s.step)]
+        if evaluated:
+            self._evaluate(evaluated)
+        self._for_each(self._alive(due), self._save_if_due)
+        self._finish_done()
+
+    def _log(self, student: Student) -> None:
+        if student.status.due():
+            student.heartbeat()
+        if not student.timetable.log_due(student.step):
+            return
+        student.meter.settle()
+        student.emit(
+            "train",
+            lr=student.learner.schedule(student.step - 1),
+            train_loss=student.meter.since_log.take(),
+            train_images_per_s=self._images_per_s(student),
+        )
+
+    def _images_per_s(self, student: Student) -> float:
+        steps = student.step - student.first_step
+        return steps * student.config.train.global_batch_size / max(self.clock.read(), 1e-9)
+
+    def _evaluate(self, students: Sequence[Student]) -> None:
+        self._for_each(students, lambda student: student.meter.settle())
+        students = self._alive(students)
+        speeds = {student.trial.name: self._images_per_s(student) for student in students}
+        self.clock.pause()
+        scores = {student.trial.name: student.score(self.shared.device) for student in students}
+        modules = [student.learner.model for student in students]
+        results, images = evaluate_models(
+            scores, self._watched_eval_batches(students), self.shared.autocast, modules
+        )
+        for student in students:
+            student.emit(
+                "eval",
+                train_loss=student.meter.since_eval.take(),
+                train_images_per_s=speeds[student.trial.name],
+                val_images=images,
+                **results[student.trial.name],
+            )
+        self.clock.start()
+
+    def _watched_eval_batches(self, students: Sequence[Student]) -> Iterator[EvalBatch]:
+        """The batches of val; takes note of files that cannot be read, and keeps hearts beating."""
+        for batch in self.shared.eval_batches:
+            self._note_unreadable(students, batch.unreadable)
+            for student in students:
+                if student.status.due():
+                    student.heartbeat()
+            yield batch
+
+    def _save_if_due(self, student: Student) -> None:
+        since = time.monotonic() - student.saved_at
+        if student.timetable.save_due(student.step, since):
+            student.save(self.clock.read())
+
+    def _finish_done(self) -> None:
+        for student in [student for student in self.active if student.done]:
+            student.finish(
+                train_s=self.clock.read(),
+                cohort_size=len(self.students),
+                facts=self.shared.facts,
+            )
+            self.active.remove(student)
+
+    # leaving -------------------------------------------------------------------------------------
+
+    def _for_each(self, students: Sequence[Student], act: Callable[[Student], None]) -> None:
+        """Act on each student; one that turns out to have diverged leaves the cohort."""
+        for student in list(students):
+            try:
+                act(student)
+            except NonFiniteLossError as error:
+                student.end("failed", str(error), "diverged")
+                self.active.remove(student)
+
+    def _alive(self, students: Sequence[Student]) -> list[Student]:
+        return [student for student in students if student in self.active]
+
+    def _preempt(self) -> None:
+        """Save everyone at this step boundary."""
+        self._for_each(self.active, lambda student: student.save(self.clock.read()))
+        for student in self.active:
+            student.end("preempted", f"stopped by {self.stop.name} at step {student.step}")
+        self.active.clear()
+
+    def _note_unreadable(self, students: Sequence[Student], paths: Sequence[str]) -> None:
+        for path in paths:
+            if any(path not in student.unreadable for student in students):
+                self.shared.warn(path)
+            for student in students:
+                student.unreadable.add(path)
+
+    def _check_teacher(self) -> None:
+        """Measure the teacher once: a wrong transform shows here, not after 300 epochs."""
+        teacher = self.shared.teacher
+        new = [s for s in self.active if s.learner.task.needs_teacher and s.teacher_val_top1 is None]
+        if teacher is None or not new:
+            return
+        batches = self._watched_eval_batches(new)
+        top1 = evaluate_teacher(teacher, batches, self.shared.autocast, self.shared.device)
+        for student in new:
+            student.teacher_val_top1 = top1
