@@ -1,0 +1,1 @@
+"""Plans and runs sweeps: sweep file, trials, plan, backend. Never imports torch."""

@@ -1,0 +1,81 @@
+"""What a job asks of the machine it runs on. Never part of a trial's identity."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+DEFAULT_COHORT = 8
+"""Trials that share one job when `cohort` is true."""
+
+_UNITS_S = {"d": 86_400, "h": 3_600, "min": 60, "m": 60, "s": 1}
+_PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|min|m|s)\s*")
+_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)")
+
+
+def parse_time_s(text: str) -> int:
+    """Seconds of "24h", "90min", "1d12h" or SLURM's "[days-]hours:minutes:seconds".
+
+    Raises:
+        ValueError: none of these, or no time at all.
+    """
+    clock = _CLOCK.fullmatch(text.strip())
+    if clock is not None:
+        days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        total = float(days * 86_400 + hours * 3_600 + minutes * 60 + seconds)
+    elif text.strip() and _PARTS.sub("", text.strip()) == "":
+        total = sum(float(value) * _UNITS_S[unit] for value, unit in _PARTS.findall(text))
+    else:
+        raise ValueError(f'{text!r} is no time; write "24h", "90min", "1d12h" or "1-12:00:00"')
+    if total < 1:
+        raise ValueError(f"{text!r} leaves no time to train")
+    return round(total)
+
+
+def _valid_time(text: str) -> str:
+    parse_time_s(text)
+    return text
+
+
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class Resources(BaseModel):
+    """Resources of one job, and how many jobs may run at once."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    nodes: PositiveInt = 1
+    """Nodes of one job."""
+    gpus_per_node: Annotated[int, Field(ge=0)] | None = None
+    """GPUs of one job on each node; 0: train on CPU; null: one where the machine has any."""
+    cpus_per_gpu: PositiveInt | None = None
+    """CPU cores for each GPU, for the loader; null: an equal share of the node's cores."""
+    cpus_per_trial: PositiveInt = 1
+    """CPU cores of one job that trains without a GPU."""
+    mem_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Memory of one job on each node, in GB; null: the scheduler's default."""
+    time: Annotated[str, AfterValidator(_valid_time)] | None = "24h"
+    """Time limit of one job ("24h", "90min", "1-12:00:00"); null: the scheduler's default."""
+    max_parallel: PositiveInt | None = None
+    """Jobs that may run at the same time; null: as many as fit."""
+    partition: str | None = None
+    """SLURM partition; null: the cluster's default."""
+    cohort: bool | PositiveInt = True
+    """Most trials that share one job, its images and its teacher; true: 8; false or 1: none."""
+
+    @property
+    def time_s(self) -> int | None:
+        """The time limit in seconds."""
+        return None if self.time is None else parse_time_s(self.time)
+
+    @property
+    def cohort_size(self) -> int:
+        """Most trials in one job."""
+        if isinstance(self.cohort, bool):
+            return DEFAULT_COHORT if self.cohort else 1
+        return self.cohort
