@@ -1,1 +1,1 @@
-"""Distilled vision transformers: models, losses, data and the trainer. Importing it is torch-free."""
+"""Distilled vision transformers: models, losses, data, trainer. Importing it is torch-free."""

@@ -63,7 +63,7 @@ class DataConfig(Section):
     source: Literal["digits", "fashion_mnist", "image_folder"] = "image_folder"
     """`digits` (scikit-learn, 8x8, embedded), `fashion_mnist` (28x28) or `image_folder`."""
     root: Path | None = None
-    """Folder with `train/<class>/*` and `val/<class>/*`, or the folder of the Fashion-MNIST files."""
+    """Folder with `train/<class>/*` and `val/<class>/*`, or that of the Fashion-MNIST files."""
     train_images: PositiveInt | None = None
     """Train on this many images only, balanced over the classes; all of them when null."""
     val_images: PositiveInt | None = None

@@ -47,7 +47,7 @@ def _check_model(config: RunConfig) -> list[Problem]:
         return [
             Problem(
                 ("model", key),
-                f"{model.name} is timm's and takes no {key}; pass its own arguments in model.kwargs",
+                f"{model.name} is timm's and takes no {key}; set its own arguments in model.kwargs",
             )
             for key in foreign
         ]

@@ -174,9 +174,7 @@ def stream_key(config: RunConfig) -> str:
         "augment": values["augment"],
         "eval": values["eval"],
         "image": [values["model"][key] for key in ("img_size", "in_chans", "num_classes")],
-        "train": [
-            values["train"][key] for key in ("duration", "global_batch_size", "precision")
-        ],
+        "train": [values["train"][key] for key in ("duration", "global_batch_size", "precision")],
     }
     return _digest(shared)
 

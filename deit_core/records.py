@@ -86,8 +86,10 @@ class EnvRecord(Record):
 
 
 class StatusRecord(Record):
-    """status.json: where the trial stands. Written by the job; by the launcher only before one runs
-    and after one is known to be gone."""
+    """status.json: where the trial stands.
+
+    Written by the job; by the launcher only before one runs and after one is known to be gone.
+    """
 
     state: State = "pending"
     reason: str | None = None

@@ -186,7 +186,7 @@ class RunDir:
     def _open_lock(self) -> IO[str]:
         try:
             self.job_dir.mkdir(parents=True, exist_ok=True)
-            return open(self.lock_file, "a", encoding="utf-8")  # noqa: SIM115 - callers close it
+            return open(self.lock_file, "a", encoding="utf-8")
         except OSError as error:
             raise RunDirError(f"cannot write {self.lock_file}: {error.strerror}") from error
 

@@ -9,7 +9,7 @@ from deit_core.duration import parse_duration
 
 
 def peak_lr(config: OptimConfig, global_batch_size: int) -> float:
-    """Peak learning rate: linear in the batch size (arXiv 2012.12877, section 6: lr x batch / 512)."""
+    """Peak learning rate, linear in the batch size (arXiv 2012.12877, section 6: lr x batch/512)."""
     reference = config.lr_reference_batch_size
     return config.lr if reference is None else config.lr * global_batch_size / reference
 
@@ -39,6 +39,7 @@ class Schedule:
         self._warmup_steps = parse_duration(config.optim.warmup).steps(steps_per_epoch)
 
     def __call__(self, step: int) -> float:
+        """Learning rate of optimiser step `step`, from 0."""
         return learning_rate(
             step,
             peak=self._peak,

@@ -75,7 +75,7 @@ class ModelScore:
 
 
 def fused_logits(heads: HeadLogits, *, fuse: bool) -> Tensor:
-    """Mean of both heads' logits (the reference's inference); the class head where one is untrained.
+    """Mean of both heads' logits, as the reference; the class head alone if one is untrained.
 
     Trained without distillation, a distilled model's second head never saw a gradient; averaging
     it in, as the reference does, would only add noise.
@@ -131,7 +131,7 @@ def evaluate_teacher(
     autocast: AutocastFactory,
     device: torch.device,
 ) -> float:
-    """Top-1 of the teacher on val, in percent: a wrong transform shows here, not after 300 epochs."""
+    """Top-1 of the teacher on val, in percent."""
     score = HeadScore(device)
     with autocast():
         for batch in batches:

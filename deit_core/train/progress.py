@@ -76,7 +76,7 @@ class LiveProgress:
     """One bar a trial, with epoch, loss, accuracy, speed and ETA."""
 
     def __init__(self, names: Sequence[str], console: Console | None = None) -> None:
-        columns = "epoch {task.fields[epoch]}  loss {task.fields[loss]}  top-1 {task.fields[top1]} %"
+        columns = "epoch {task.fields[epoch]}  loss {task.fields[loss]}  top-1 {task.fields[top1]}"
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),

@@ -75,12 +75,9 @@ def _experiment(trial: TrialRecord, config: RunConfig) -> Summary:
     columns = {**{key: _config_value(config, key) for key in trial.swept}, "seed": config.seed}
     experiment = api_pb2.Experiment(
         hparam_infos=[
-            api_pb2.HParamInfo(name=name, type=_data_type(value))
-            for name, value in columns.items()
+            api_pb2.HParamInfo(name=name, type=_data_type(value)) for name, value in columns.items()
         ],
-        metric_infos=[
-            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in _METRICS
-        ],
+        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in _METRICS],
     )
     data = plugin_data_pb2.HParamsPluginData(experiment=experiment)
     return _summary(metadata.EXPERIMENT_TAG, data)

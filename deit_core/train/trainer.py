@@ -183,7 +183,8 @@ class Trainer:
     def _check_teacher(self) -> None:
         """Measure the teacher once: a wrong transform shows here, not after 300 epochs."""
         teacher = self.shared.teacher
-        new = [s for s in self.active if s.learner.task.needs_teacher and s.teacher_val_top1 is None]
+        taught = [student for student in self.active if student.learner.task.needs_teacher]
+        new = [student for student in taught if student.teacher_val_top1 is None]
         if teacher is None or not new:
             return
         batches = self._watched_eval_batches(new)
