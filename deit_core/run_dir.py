@@ -28,6 +28,18 @@ from deit_core.records import (
 )
 
 
+_LOCK_PATIENCE_S = 1.0
+"""`is_locked` holds a lock for microseconds; a job that starts just then must not give up."""
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def write_atomic(path: Path, data: bytes | memoryview, *, durable: bool = True) -> None:
     """Replace `path` by `data` in one step.
 
@@ -114,6 +126,7 @@ class RunDir:
         self.stdout_file = self.job_dir / "stdout.log"
         self.stderr_file = self.job_dir / "stderr.log"
         self.lock_file = self.job_dir / "lock"
+        self.job_file = self.job_dir / "job.json"
 
     def __repr__(self) -> str:
         return f"RunDir({str(self.path)!r})"
@@ -164,12 +177,13 @@ class RunDir:
             RunDirError: another process is training here.
         """
         with self._open_lock() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunDirError(
-                    f"{self.path} is in use: another process is training this trial"
-                ) from None
+            deadline = time.monotonic() + _LOCK_PATIENCE_S
+            while not _try_lock(file):
+                if time.monotonic() > deadline:
+                    raise RunDirError(
+                        f"{self.path} is in use: another process is training this trial"
+                    )
+                time.sleep(0.02)
             yield
 
     def is_locked(self) -> bool:

@@ -35,3 +35,7 @@ class SweepError(UserError):
 
 class YamlError(SweepError):
     """A file that cannot be read as YAML."""
+
+
+class LaunchError(UserError):
+    """Something that stands in the way of running a sweep: a folder, a backend, a trial's name."""

@@ -1,0 +1,92 @@
+"""What this machine grants to local jobs: cores and GPUs. Never imports torch."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.errors import LaunchError
+
+CPUS_VARIABLE = "DEIT_LOCAL_CPUS"
+"""Caps the cores of the local queue, for a machine shared with others."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Cores, and the names of GPUs as CUDA_VISIBLE_DEVICES takes them."""
+
+    cpus: int
+    gpus: tuple[str, ...] = ()
+
+    def fit(self, cpus: int, gpus: int) -> int:
+        """How many jobs of this size run at once."""
+        by_cpu = self.cpus // max(1, cpus)
+        return min(by_cpu, len(self.gpus) // gpus) if gpus else by_cpu
+
+
+def granted_slots(environ: Mapping[str, str] | None = None) -> Slots:
+    """The slots of this process: its core affinity, its cgroup's quota, its visible GPUs.
+
+    Raises:
+        LaunchError: DEIT_LOCAL_CPUS is no positive number.
+    """
+    environ = os.environ if environ is None else environ
+    return Slots(granted_cpus(environ), granted_gpus(environ))
+
+
+def granted_cpus(environ: Mapping[str, str]) -> int:
+    """Cores by affinity, capped by the cgroup's CPU quota and by DEIT_LOCAL_CPUS."""
+    cap = environ.get(CPUS_VARIABLE)
+    if cap is not None:
+        if not cap.isdigit() or int(cap) < 1:
+            raise LaunchError(f"{CPUS_VARIABLE} is {cap!r}; give a whole number of cores, 1 or more")
+        return int(cap)
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:  # macOS has no affinity
+        cores = os.cpu_count() or 1
+    quota = _cgroup_cpus()
+    return cores if quota is None else max(1, min(cores, math.floor(quota)))
+
+
+def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """CPU quota in cores, from cgroup v2 or v1; None where there is no limit to read."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (root / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if not quota.isdigit() or not period.isdigit():
+        return None  # "max" or "-1": unlimited
+    return int(quota) / int(period)
+
+
+def granted_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """CUDA_VISIBLE_DEVICES if set, else every GPU that nvidia-smi lists."""
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = [name.strip() for name in visible.split(",")]
+        return tuple(name for name in names if name and name != "-1")
+    if shutil.which("nvidia-smi", path=environ.get("PATH")) is None:
+        return ()
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    if listing.returncode != 0:
+        return ()
+    return tuple(line.strip() for line in listing.stdout.splitlines() if line.strip().isdigit())
