@@ -9,7 +9,10 @@ from deit_core.duration import parse_duration
 
 
 def peak_lr(config: OptimConfig, global_batch_size: int) -> float:
-    """Peak learning rate, linear in the batch size (arXiv 2012.12877, section 6: lr x batch/512)."""
+    """Peak learning rate, linear in the batch: lr x batch / 512 in arXiv 2012.12877, section 6.
+
+    Not scaled where the reference batch size is null.
+    """
     reference = config.lr_reference_batch_size
     return config.lr if reference is None else config.lr * global_batch_size / reference
 
