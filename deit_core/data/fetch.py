@@ -1,0 +1,139 @@
+"""Undecoded to decoded: the part of a batch that loader processes make, as uint8.
+
+A fetcher maps the number of a batch to its images. It is a pure function of that number, so it does
+not matter which process calls it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from deit_core.config import RunConfig
+from deit_core.data.augment import TrainAugment
+from deit_core.data.geometry import Pixels, eval_pixels
+from deit_core.data.sources import ImageSource, UnreadableImageError
+from deit_core.data.stream import TrainStream
+from deit_core.errors import DataError
+
+CACHE_LIMIT_BYTES = 256 * 2**20
+"""Prepared images of an in-memory source, and whole val sets, are kept up to this size."""
+
+
+class RawBatch(NamedTuple):
+    """A batch before normalisation."""
+
+    images: Tensor
+    """Shape (B, C, S, S), uint8."""
+    labels: Tensor
+    """Shape (B,), int64."""
+    unreadable: tuple[str, ...]
+    """Files that were met and are broken."""
+
+
+class TrainFetcher:
+    """The augmented images of a global step; a broken file gives way to the next readable one."""
+
+    def __init__(self, source: ImageSource, stream: TrainStream, augment: TrainAugment) -> None:
+        self._source = source
+        self._stream = stream
+        self._augment = augment
+        self._prepared: dict[int, Image.Image | Pixels] = {}
+        self._keep_prepared = _prepared_bytes(source, augment) <= CACHE_LIMIT_BYTES
+
+    def __getitem__(self, global_step: int) -> RawBatch:
+        """Make the batch of one step."""
+        pixels: list[Pixels] = []
+        labels: list[int] = []
+        unreadable: list[str] = []
+        for ref in self._stream.sample_refs(global_step):
+            index, prepared = self._readable(ref.index, unreadable)
+            pixels.append(self._augment(prepared, ref))
+            labels.append(int(self._source.labels[index]))
+        return to_raw_batch(np.stack(pixels), labels, unreadable)
+
+    def _readable(self, index: int, unreadable: list[str]) -> tuple[int, Image.Image | Pixels]:
+        """The image at `index`, or the first readable one after it, and its index."""
+        for offset in range(len(self._source)):
+            candidate = (index + offset) % len(self._source)
+            try:
+                return candidate, self._prepare(candidate)
+            except UnreadableImageError as error:
+                unreadable.append(error.name)
+        raise DataError(
+            f"none of the {len(self._source)} training images can be read, "
+            f"{unreadable[0]} among them; check the files under data.root"
+        )
+
+    def _prepare(self, index: int) -> Image.Image | Pixels:
+        prepared = self._prepared.get(index)
+        if prepared is None:
+            prepared = self._augment.prepare(self._source.image(index))
+            if self._keep_prepared:
+                self._prepared[index] = prepared
+        return prepared
+
+
+class EvalFetcher:
+    """Batch k of val, in order; broken files are left out, the last batch is smaller."""
+
+    def __init__(self, source: ImageSource, config: RunConfig) -> None:
+        assert config.model.img_size is not None
+        assert config.model.in_chans is not None
+        self._source = source
+        self._batch_size = config.eval.batch_size
+        self._shape = (config.model.img_size, config.model.img_size, config.model.in_chans)
+        self._crop_ratio = config.eval.crop_ratio
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all batches together."""
+        return len(self._source) * math.prod(self._shape)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._source) / self._batch_size)
+
+    def __getitem__(self, number: int) -> RawBatch:
+        """Make batch `number`."""
+        first = number * self._batch_size
+        pixels: list[Pixels] = []
+        labels: list[int] = []
+        unreadable: list[str] = []
+        for index in range(first, min(first + self._batch_size, len(self._source))):
+            try:
+                image = self._source.image(index)
+            except UnreadableImageError as error:
+                unreadable.append(error.name)
+                continue
+            pixels.append(eval_pixels(image, self._shape[0], self._crop_ratio))
+            labels.append(int(self._source.labels[index]))
+        stacked = np.stack(pixels) if pixels else np.empty((0, *self._shape), dtype=np.uint8)
+        return to_raw_batch(stacked, labels, unreadable)
+
+
+def to_raw_batch(
+    pixels: npt.NDArray[np.uint8], labels: list[int], unreadable: list[str]
+) -> RawBatch:
+    """Channels first, as tensors.
+
+    Args:
+        pixels: shape (B, S, S, C).
+        labels: B classes.
+        unreadable: names of broken files.
+    """
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return RawBatch(images, torch.tensor(labels, dtype=torch.int64), tuple(unreadable))
+
+
+def _prepared_bytes(source: ImageSource, augment: TrainAugment) -> float:
+    """What keeping every prepared image would take; infinite where it would not save work."""
+    side = augment.prepared_side
+    if side is None or not source.in_memory:
+        return float("inf")
+    return len(source) * side * side * 3
