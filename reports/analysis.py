@@ -1,0 +1,237 @@
+"""From groups of seeds to means, intervals and verdicts. Pure.
+
+Three words are used, and defined in every report: *better* (the simultaneous interval of the
+difference excludes 0), *not distinguishable* (it does not), *not tested* (a single seed, or
+seeds that do not differ, show no spread to test with).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from reports import stats
+from reports.load import SweepResults
+from reports.stats import Interval, Paired, Spread
+from reports.variants import KIND, Baseline, Variant, find_baseline, group_variants
+
+Verdict = Literal["better", "baseline better", "not distinguishable", "not tested"]
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """One row of the main table. Accuracies in percent, differences in percentage points."""
+
+    variant: Variant
+    values: Mapping[int, float]
+    mean: float | None
+    sd: float | None
+    interval: Interval | None
+
+    @property
+    def n(self) -> int:
+        """Finished seeds."""
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One variant against its baseline."""
+
+    group_id: str
+    baseline_id: str
+    delta: float
+    interval: Interval | None
+    verdict: Verdict
+    paired: Paired | None
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A difference averaged over several settings: `kind` minus `against`."""
+
+    kind: str
+    against: str
+    delta: float
+    interval: Interval | None
+    verdict: Verdict
+    settings: int
+    """Comparisons that are averaged."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All numbers of a report."""
+
+    variants: tuple[Variant, ...]
+    results: Mapping[str, VariantResult]
+    spread: Spread
+    baseline: Baseline
+    comparisons: Mapping[str, Comparison]
+    critical: float | None
+    """Multiplier of the standard error in `comparisons`; None if unpooled or nothing is tested."""
+    effects: tuple[Effect, ...]
+    """Each kind of distillation against none, then the kinds against each other."""
+
+    @property
+    def ranked(self) -> list[VariantResult]:
+        """Best mean first; variants without a result last, in plan order."""
+        rows = [self.results[variant.group_id] for variant in self.variants]
+        return sorted(rows, key=lambda row: -row.mean if row.mean is not None else math.inf)
+
+    @property
+    def best(self) -> VariantResult | None:
+        """The highest mean, if anything has finished."""
+        first = self.ranked[0]
+        return first if first.mean is not None else None
+
+    @property
+    def tested(self) -> int:
+        """Size of the family of comparisons with the baseline."""
+        return sum(c.verdict != "not tested" for c in self.comparisons.values())
+
+
+def analyse(sweep: SweepResults, baseline: str | None = None) -> Analysis:
+    """Compute everything the report states.
+
+    Raises:
+        ReportError: `baseline` does not name variants of this sweep.
+    """
+    variants = group_variants(sweep)
+    chosen = find_baseline(variants, baseline)
+    values = {v.group_id: v.values for v in variants}
+    groups = {group: list(seeds.values()) for group, seeds in values.items() if seeds}
+    spread = stats.spread(groups)
+    results = {v.group_id: _summarise(v, groups, spread) for v in variants}
+    pairs = {g: b for g, b in chosen.of.items() if g in groups and b in groups}
+    tested = [group for group, base in pairs.items() if _testable(groups, spread, group, base)]
+    critical = _family_critical(tested, pairs, groups, spread)
+    comparisons = {
+        group: _compare(group, base, (values, groups), spread, (len(tested), critical))
+        for group, base in pairs.items()
+    }
+    effects = _effects(variants, chosen, tested, groups, spread)
+    return Analysis(variants, results, spread, chosen, comparisons, critical, effects)
+
+
+def _summarise(variant: Variant, groups: stats.Groups, spread: Spread) -> VariantResult:
+    group, values = variant.group_id, variant.values
+    if not values:
+        return VariantResult(variant, values, None, None, None)
+    own = groups[group]
+    estimate = stats.contrast(groups, {group: 1.0}, spread) if len(own) >= 2 else None
+    interval = estimate.interval(stats.t_critical(estimate.df)) if estimate else None
+    return VariantResult(variant, values, stats.mean(own), stats.sample_sd(own), interval)
+
+
+def _testable(groups: stats.Groups, spread: Spread, group: str, base: str) -> bool:
+    if min(len(groups[group]), len(groups[base])) < 2:
+        return False
+    return stats.contrast(groups, {group: 1.0, base: -1.0}, spread) is not None
+
+
+def _family_critical(
+    tested: Sequence[str], pairs: Mapping[str, str], groups: stats.Groups, spread: Spread
+) -> float | None:
+    """Dunnett's critical value; None where nothing is tested or variances are not pooled."""
+    if not tested or not spread.pooled:
+        return None
+    families: dict[str, list[int]] = {}
+    for group in tested:
+        families.setdefault(pairs[group], []).append(len(groups[group]))
+    sizes = [(len(groups[base]), compared) for base, compared in families.items()]
+    return stats.dunnett_critical(sizes, spread.df)
+
+
+def _compare(
+    group: str,
+    base: str,
+    data: tuple[Mapping[str, Mapping[int, float]], stats.Groups],
+    spread: Spread,
+    family: tuple[int, float | None],
+) -> Comparison:
+    values, groups = data
+    size, critical = family
+    delta = stats.mean(groups[group]) - stats.mean(groups[base])
+    interval = None
+    if _testable(groups, spread, group, base):
+        interval = _interval({group: 1.0, base: -1.0}, groups, spread, (size, critical))
+    return Comparison(
+        group, base, delta, interval, _verdict(delta, interval),
+        stats.paired(values[group], values[base]),
+    )  # fmt: skip
+
+
+def _interval(
+    weights: Mapping[str, float],
+    groups: stats.Groups,
+    spread: Spread,
+    family: tuple[int, float | None],
+) -> Interval | None:
+    """Interval of a contrast; Bonferroni over the family where no exact critical value is given."""
+    estimate = stats.contrast(groups, weights, spread)
+    if estimate is None:
+        return None
+    size, critical = family
+    return estimate.interval(critical or stats.t_critical(estimate.df, size))
+
+
+def _verdict(delta: float, interval: Interval | None) -> Verdict:
+    if interval is None:
+        return "not tested"
+    if not interval.excludes_zero():
+        return "not distinguishable"
+    return "better" if delta > 0 else "baseline better"
+
+
+def _effects(
+    variants: Sequence[Variant],
+    baseline: Baseline,
+    tested: Sequence[str],
+    groups: stats.Groups,
+    spread: Spread,
+) -> tuple[Effect, ...]:
+    """Each kind against none, averaged over settings, and the kinds against each other."""
+    if not baseline.is_distillation_free:
+        return ()
+    members: dict[str, list[str]] = {}
+    for variant in variants:
+        if variant.group_id in tested:
+            members.setdefault(str(variant.swept[KIND]), []).append(variant.group_id)
+    weights = {kind: _mean_delta(of_kind, baseline) for kind, of_kind in members.items()}
+    effects = [
+        _effect((kind, "none", len(members[kind])), weights[kind], groups, spread, len(members))
+        for kind in members
+    ]
+    kinds = [effect.kind for effect in sorted(effects, key=lambda effect: -effect.delta)]
+    pairs = [(a, b) for i, a in enumerate(kinds) for b in kinds[i + 1 :]]
+    for a, b in pairs:
+        difference = {g: weights[a].get(g, 0.0) - weights[b].get(g, 0.0) for g in groups}
+        settings = min(len(members[a]), len(members[b]))
+        effects.append(_effect((a, b, settings), difference, groups, spread, len(pairs)))
+    return tuple(effects)
+
+
+def _mean_delta(members: Sequence[str], baseline: Baseline) -> dict[str, float]:
+    """Weights of the mean difference between some variants and their baselines."""
+    weights: dict[str, float] = {}
+    for group in members:
+        base = baseline.of[group]
+        weights[group] = weights.get(group, 0.0) + 1 / len(members)
+        weights[base] = weights.get(base, 0.0) - 1 / len(members)
+    return weights
+
+
+def _effect(
+    names: tuple[str, str, int],
+    weights: Mapping[str, float],
+    groups: stats.Groups,
+    spread: Spread,
+    family: int,
+) -> Effect:
+    delta = math.fsum(w * stats.mean(groups[group]) for group, w in weights.items())
+    interval = _interval(weights, groups, spread, (family, None))
+    kind, against, settings = names
+    return Effect(kind, against, delta, interval, _verdict(delta, interval), settings)

@@ -1,0 +1,121 @@
+"""results.json (everything, as numbers) and results.csv (tidy: one row per planned trial)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from typing import Any
+
+from reports.analysis import Analysis, VariantResult
+from reports.load import TrialResult
+from reports.report import Report
+from reports.stats import CONFIDENCE
+from reports.text import utc
+from reports.variants import axes_of, value_text
+
+RESULTS_SCHEMA_VERSION = 1
+_RESULT_FIELDS = (
+    "val_top1", "val_top1_cls", "val_top1_dist", "val_ema_top1", "val_top5", "val_loss",
+    "train_loss", "val_images", "train_images", "epochs", "steps", "parameters",
+    "unreadable_images", "cohort_size", "train_s",
+)  # fmt: skip
+"""Fields of a SummaryRecord that are exported; empty (CSV) or null (JSON) without a result."""
+
+
+def csv_text(report: Report) -> str:
+    """Comma separated, full precision, times in ISO 8601 UTC."""
+    axes = axes_of(report.sweep)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(
+        ["trial_id", "group_id", "name", "role", "seed", "state", *axes, *_RESULT_FIELDS,
+         "attempt", "finished_utc", "reason"]
+    )  # fmt: skip
+    for trial in report.sweep.trials:
+        row = _trial(trial)
+        swept = [_csv_value(trial.planned.swept.get(axis)) for axis in axes]
+        identity = [row[key] for key in ("trial_id", "group_id", "name", "role", "seed", "state")]
+        results = [row[key] for key in (*_RESULT_FIELDS, "attempt", "finished_utc", "reason")]
+        writer.writerow([*identity, *swept, *results])
+    return buffer.getvalue()
+
+
+def _csv_value(value: Any) -> str:
+    return "" if value is None else value_text(value)
+
+
+def json_values(report: Report) -> dict[str, Any]:
+    """Everything the report knows; accuracies in percent, differences in percentage points."""
+    sweep, plan = report.sweep, report.sweep.plan
+    return {
+        "schema_version": RESULTS_SCHEMA_VERSION,
+        "sweep": plan.sweep,
+        "sweep_hash": plan.sweep_hash,
+        "generated_utc": report.generated,
+        "answer": list(report.answer),
+        "caveats": [asdict(caveat) for caveat in report.caveats],
+        "axes": list(axes_of(sweep)),
+        "statistics": _statistics(report.analysis),
+        "variants": [_variant(report.analysis, row) for row in report.analysis.ranked],
+        "effects": [asdict(effect) for effect in report.analysis.effects],
+        "trials": [
+            _trial(trial) | {"swept": dict(trial.planned.swept)} for trial in sweep.trials
+        ],
+        "method": list(report.method),
+        "provenance": dict(report.provenance),
+        "sweep_yaml": report.sweep_yaml,
+    }
+
+
+def _statistics(analysis: Analysis) -> dict[str, Any]:
+    spread = analysis.spread
+    return {
+        "confidence": CONFIDENCE,
+        "pooled": spread.pooled,
+        "pooled_sd": spread.sd,
+        "df": spread.df,
+        "bartlett_p": spread.bartlett_p,
+        "comparisons_tested": analysis.tested,
+        "simultaneous_critical_value": analysis.critical,
+        "baseline": dict(analysis.baseline.selector),
+        "baseline_group_ids": list(analysis.baseline.groups),
+    }
+
+
+def _variant(analysis: Analysis, row: VariantResult) -> dict[str, Any]:
+    comparison = analysis.comparisons.get(row.variant.group_id)
+    return {
+        "group_id": row.variant.group_id,
+        "label": row.variant.label,
+        "swept": dict(row.variant.swept),
+        "planned": len(row.variant.trials),
+        "finished": row.n,
+        "val_top1_by_seed": {str(seed): value for seed, value in row.values.items()},
+        "mean": row.mean,
+        "sd": row.sd,
+        "interval": asdict(row.interval) if row.interval else None,
+        "comparison": asdict(comparison) if comparison else None,
+    }
+
+
+def _trial(trial: TrialResult) -> dict[str, Any]:
+    planned, result = trial.planned, trial.result
+    return {
+        "trial_id": planned.trial_id,
+        "group_id": planned.group_id,
+        "name": planned.name,
+        "role": planned.role,
+        "seed": planned.seed,
+        "state": trial.state,
+        **{field: getattr(result, field, None) for field in _RESULT_FIELDS},
+        "attempt": trial.status.attempt if trial.status else None,
+        "finished_utc": utc(result.finished_unix_s) if result else None,
+        "reason": trial.reason,
+    }
+
+
+def json_text(report: Report) -> str:
+    """`json_values` as text; a number that is not finite would be an error."""
+    return json.dumps(json_values(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

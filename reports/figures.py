@@ -1,0 +1,220 @@
+"""The accuracy plot as SVG: every seed a point, the mean and its interval below them.
+
+First the data (`PlotRow`), then the drawing. The same data gives the same bytes. Points carry a
+<title>, the picture <title> and <desc>; colour is never the only sign.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from reports.analysis import Analysis, VariantResult
+from reports.stats import Interval
+from reports.text import Rounding
+from reports.variants import KIND, value_text
+
+_SVG = "http://www.w3.org/2000/svg"
+_XLINK = "http://www.w3.org/1999/xlink"
+_INK = "#1b1b1a"
+"""Text and axes; replaced by the page's own colour where the picture is part of a page."""
+# Okabe and Ito 2008, "Color universal design": those with contrast of at least 3:1 on white.
+_STYLES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"))
+_ROW_INCHES = 0.42
+_DODGE = 0.36
+"""Height, in rows, over which the seeds of a variant are spread so that none hides another."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One planned seed; `top1` is null where it has no result."""
+
+    trial_id: str
+    seed: int
+    top1: float | None
+    title: str
+
+
+@dataclass(frozen=True)
+class PlotRow:
+    """One variant of the plot."""
+
+    label: str
+    points: tuple[Point, ...]
+    mean: float | None
+    interval: Interval | None
+    family: str
+    """What colour and marker stand for: the first swept value."""
+
+
+@dataclass(frozen=True)
+class AccuracyPlot:
+    """All that is drawn, and the sentences for those who do not see it."""
+
+    rows: tuple[PlotRow, ...]
+    reference: float | None
+    """Mean of the baseline, where there is exactly one."""
+    title: str
+    description: str
+
+
+def accuracy_plot(analysis: Analysis, rounding: Rounding, finding: str) -> AccuracyPlot:
+    """The plot's data; `finding` is the sentence it shows."""
+    axes = tuple(analysis.variants[0].swept)
+    key = KIND if KIND in axes else next(iter(axes), None)
+    rows = tuple(_plot_row(row, key, rounding) for row in analysis.ranked)
+    baselines = analysis.baseline.groups
+    alone = len(baselines) == 1 and len(analysis.variants) > 1
+    finished = sum(point.top1 is not None for row in rows for point in row.points)
+    planned = sum(len(row.points) for row in rows)
+    return AccuracyPlot(
+        rows,
+        analysis.results[baselines[0]].mean if alone else None,
+        "Top-1 accuracy of every seed, by variant",
+        f"{finding} {finished} of {planned} seeds have a result and are drawn as points, with "
+        f"the mean and its 95 % interval below them; the others are crosses at the left edge.",
+    )
+
+
+def _plot_row(row: VariantResult, key: str | None, rounding: Rounding) -> PlotRow:
+    points = []
+    for trial in row.variant.trials:
+        top1 = trial.result.val_top1 if trial.result else None
+        text = f"{top1:.2f} %" if top1 is not None else f"{trial.state}, {trial.reason}"
+        title = f"{row.variant.label}, seed {trial.planned.seed}: {text}"
+        points.append(Point(trial.planned.trial_id, trial.planned.seed, top1, title))
+    family = value_text(row.variant.swept.get(key)) if key else ""
+    return PlotRow(row.variant.label, tuple(points), row.mean, row.interval, family)
+
+
+def draw_svg(plot: AccuracyPlot) -> str:
+    """A standalone SVG document with a white background."""
+    root = _draw(plot)
+    background = ElementTree.Element(f"{{{_SVG}}}rect", width="100%", height="100%", fill="#fff")
+    root.insert(2, background)  # after <title> and <desc>
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + _serialise(root) + "\n"
+
+
+def draw_inline_svg(plot: AccuracyPlot) -> str:
+    """An <svg> element for a page: no namespaces, the page's text colour, width by the page."""
+    root = _draw(plot)
+    for size in ("width", "height"):
+        root.attrib.pop(size, None)
+    text = _serialise(root).replace(_INK, "currentColor")
+    return (
+        text.replace(f' xmlns="{_SVG}"', "")
+        .replace(f' xmlns:xlink="{_XLINK}"', "")
+        .replace("xlink:href", "href")
+    )
+
+
+def _serialise(root: ElementTree.Element) -> str:
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _XLINK)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _draw(plot: AccuracyPlot) -> ElementTree.Element:
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "deit-report",
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "text.color": _INK,
+        "axes.edgecolor": _INK,
+        "axes.labelcolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+    }
+    buffer = io.BytesIO()
+    with rc_context(settings):
+        figure = Figure(figsize=(7.6, 1.0 + _ROW_INCHES * len(plot.rows)), layout="constrained")
+        figure.patch.set_visible(False)
+        _draw_axes(figure.add_subplot(), plot)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return _annotate(ElementTree.fromstring(buffer.getvalue()), plot)
+
+
+def _draw_axes(axes: Axes, plot: AccuracyPlot) -> None:
+    axes.patch.set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_yticks(range(len(plot.rows)), [row.label for row in plot.rows])
+    axes.set_ylim(len(plot.rows) - 0.4, -0.6)
+    axes.set_xlabel("val top-1 (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+    axes.grid(axis="x", color="#8884", linewidth=0.6)
+    axes.set_axisbelow(True)
+    _limit_x(axes, plot.rows)
+    if plot.reference is not None:
+        axes.axvline(plot.reference, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+    families = list(dict.fromkeys(row.family for row in plot.rows))
+    for y, row in enumerate(plot.rows):
+        style = _STYLES[families.index(row.family) % len(_STYLES)]
+        _draw_row(axes, y, row, style)
+
+
+def _limit_x(axes: Axes, rows: Sequence[PlotRow]) -> None:
+    """Room for every point and interval, and at the left for the crosses of unfinished seeds."""
+    marks = [p.top1 for row in rows for p in row.points if p.top1 is not None]
+    marks += [edge for row in rows if row.interval for edge in (row.interval.low, row.interval.high)]
+    if not marks:
+        axes.set_xlim(0, 100)
+        return
+    low, high = min(marks), max(marks)
+    margin = max(0.05 * (high - low), 0.2)
+    crosses = any(point.top1 is None for row in rows for point in row.points)
+    axes.set_xlim(low - margin * (3 if crosses else 1), high + margin)
+
+
+def _draw_row(axes: Axes, y: int, row: PlotRow, style: tuple[str, str]) -> None:
+    colour, marker = style
+    count = len(row.points)
+    for index, point in enumerate(row.points):
+        offset = (index - (count - 1) / 2) / max(count, 2) * _DODGE - 0.12
+        if point.top1 is None:
+            (mark,) = axes.plot(
+                0.012, y + offset, "x", color=_INK, markersize=5, clip_on=False,
+                transform=axes.get_yaxis_transform(),
+            )  # fmt: skip
+        else:
+            (mark,) = axes.plot(
+                point.top1, y + offset, marker, color=colour, markersize=5.5, alpha=0.85,
+                markeredgewidth=0,
+            )  # fmt: skip
+        mark.set_gid(f"seed-{point.trial_id}")
+    if row.mean is None:
+        return
+    below = y + 0.28
+    if row.interval is not None:
+        axes.plot(
+            [row.interval.low, row.interval.high], [below, below], color=_INK, linewidth=1.6
+        )
+    axes.plot(row.mean, below, "|", color=_INK, markersize=9, markeredgewidth=2.2)
+
+
+def _annotate(root: ElementTree.Element, plot: AccuracyPlot) -> ElementTree.Element:
+    """Add names for assistive technology; drop what names other places."""
+    for child in list(root):
+        if child.tag == f"{{{_SVG}}}metadata":
+            root.remove(child)
+    titles = {f"seed-{p.trial_id}": p.title for row in plot.rows for p in row.points}
+    for element in root.iter():
+        if element.get("id") in titles:
+            title = ElementTree.Element(f"{{{_SVG}}}title")
+            title.text = titles[element.attrib["id"]]
+            element.insert(0, title)
+    root.set("role", "img")
+    root.set("aria-labelledby", "accuracy-title accuracy-desc")
+    for position, (tag, text) in enumerate((("title", plot.title), ("desc", plot.description))):
+        element = ElementTree.Element(f"{{{_SVG}}}{tag}", id=f"accuracy-{tag}")
+        element.text = text
+        root.insert(position, element)
+    return root

@@ -1,0 +1,33 @@
+"""The answer and the main table on the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from reports.report import Report
+from reports.table import Table
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the answer, the caveats and the main table."""
+    table = _rich_table(report.main)
+    if not console.is_terminal:  # a pipe has no width to wrap at
+        widest = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+        console.width = max(console.width, widest)
+    console.print(Text(" ".join(report.answer)), soft_wrap=not console.is_terminal)
+    console.print()
+    console.print(table)
+    for caveat in report.caveats:
+        console.print(Text(f"caveat: {caveat.text}"), soft_wrap=not console.is_terminal)
+
+
+def _rich_table(table: Table) -> RichTable:
+    shown = RichTable(title=table.caption, title_justify="left")
+    for column in table.columns:
+        shown.add_column(column.title, justify="right" if column.numeric else "left")
+    for row in table.rows:
+        shown.add_row(*(Text(cell.text, style="bold" if cell.strong else "") for cell in row))
+    return shown
