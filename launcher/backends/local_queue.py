@@ -6,7 +6,7 @@
     alive/<tag>          locked by the job's own processes for as long as one of them lives
     pid/<tag>            process id, written by the job itself before it becomes the trainer
     queue.lock           held briefly by whoever adds a job or decides that none is left
-    runner.lock          held by the one runner; runner.log is what it says
+    runner.lock          held by the one runner, holds its process id; runner.log is what it says
 
 Each file has one writer and is replaced whole, so any process may be killed at any point.
 """
@@ -18,6 +18,8 @@ import os
 import re
 from pathlib import Path
 from typing import Literal
+
+from pydantic import Field
 
 from deit_core.errors import RunDirError
 from deit_core.records import Record
@@ -54,9 +56,9 @@ class JobProgress(Record):
     """Run directories that the running attempt trains."""
     solo: bool = False
     """One trial at a time: set when the cohort went down together."""
-    failures: dict[str, int] = {}
+    failures: dict[str, int] = Field(default_factory=dict)
     """Attempts in a row that ended without a result and without progress, by run directory."""
-    steps: dict[str, int] = {}
+    steps: dict[str, int] = Field(default_factory=dict)
     """Furthest step seen at the end of an attempt, by run directory."""
 
 

@@ -44,7 +44,9 @@ def granted_cpus(environ: Mapping[str, str]) -> int:
     cap = environ.get(CPUS_VARIABLE)
     if cap is not None:
         if not cap.isdigit() or int(cap) < 1:
-            raise LaunchError(f"{CPUS_VARIABLE} is {cap!r}; give a whole number of cores, 1 or more")
+            raise LaunchError(
+                f"{CPUS_VARIABLE} is {cap!r}; give a whole number of cores, 1 or more"
+            )
         return int(cap)
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))

@@ -1,0 +1,156 @@
+"""The local backend: a queue in `<runs>/.local/` and a detached runner that serves it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from deit_core.errors import RunDirError
+from launcher.backends.base import Check, Job, JobState
+from launcher.backends.local_queue import LocalQueue, QueuedJob
+from launcher.backends.slots import granted_slots
+from launcher.errors import LaunchError
+from launcher.locks import locked, take_lock
+
+TRAINER = (sys.executable, "-m", "deit_core")
+"""Command line of a job; its run directories are appended."""
+
+_RUNNER = (sys.executable, "-m", "launcher.backends.local_runner")
+# The shell leaves at once, so the runner is nobody's child and its end needs no one to wait for it.
+_DETACH = ("/bin/sh", "-c", '"$@" &', "sh")
+
+
+class LocalBackend:
+    """Runs jobs on this machine, as many at once as it grants cores and GPUs."""
+
+    name = "local"
+
+    def __init__(self, runs: Path, *, command: Sequence[str] | None = None) -> None:
+        self.queue = LocalQueue(runs.resolve())
+        self.command = tuple(TRAINER if command is None else command)
+
+    def submit(self, job: Job) -> str:
+        """Queue a job and see that a runner serves the queue.
+
+        Raises:
+            LaunchError: the job asks for more than this machine grants.
+            RunDirError: the queue cannot be written.
+        """
+        slots = granted_slots()
+        if slots.fit(job.cpus, job.gpus) == 0:
+            raise LaunchError(
+                f"a job asks for {job.cpus} cores and {job.gpus} GPUs, this machine grants "
+                f"{slots.cpus} and {len(slots.gpus)}; lower `resources` in the sweep file"
+            )
+        queued = QueuedJob(
+            tag=job.tag,
+            run_dirs=tuple(str(path) for path in job.run_dirs),
+            after=tuple(str(path) for path in job.after),
+            cpus=job.cpus,
+            gpus=job.gpus,
+            group=job.group,
+            max_parallel=job.max_parallel,
+            command=self.command,
+            cwd=os.getcwd(),
+            submitted_unix_s=time.time(),
+            submitted_by=socket.gethostname(),
+        )
+        with locked(self.queue.queue_lock):
+            if not self.queue.has(job.tag):
+                self.queue.add(queued)
+            self._ensure_runner()
+        return job.tag
+
+    def find(self, tag: str) -> str | None:
+        """The tag itself while the job is queued or running."""
+        return tag if self.queue.has(tag) else None
+
+    def states(self, job_ids: Collection[str]) -> Mapping[str, JobState]:
+        """All of them: what is not in this queue has ended."""
+        live = self.queue.tags()
+        return {tag: self._state(tag) if tag in live else "ended" for tag in job_ids}
+
+    def _state(self, tag: str) -> JobState:
+        return self.queue.read_progress(tag).state
+
+    def cancel(self, job_id: str) -> None:
+        """Leave a request for the runner, which ends the job with SIGTERM, later SIGKILL."""
+        with locked(self.queue.queue_lock):
+            if self.queue.has(job_id):
+                self.queue.request_cancel(job_id)
+                self._ensure_runner()
+
+    def fit(self, cpus: int, gpus: int) -> int:
+        """How many jobs of this size run at once on this machine."""
+        return granted_slots().fit(cpus, gpus)
+
+    def gpus(self) -> int:
+        """GPUs granted to this process."""
+        return len(granted_slots().gpus)
+
+    def revive(self) -> None:
+        """Start a runner if jobs are left and none serves them. Raises RunDirError."""
+        if self.queue.tags():
+            with locked(self.queue.queue_lock):
+                if self.queue.tags():
+                    self._ensure_runner()
+
+    def checks(self) -> list[Check]:
+        """Slots, and whether the queue is served."""
+        slots = granted_slots()
+        gpus = ", ".join(slots.gpus) or "none"
+        waiting = len(self.queue.tags())
+        alive = self.runner_is_alive()
+        served = f"{waiting} jobs, runner {'alive' if alive else 'not running'}"
+        if waiting and not alive:
+            served += f"; any `deit-launch sweep` restarts it, its log is {self.queue.runner_log}"
+        return [
+            Check("local slots", slots.cpus > 0, f"{slots.cpus} cores, GPUs: {gpus}"),
+            Check("local queue", alive or not waiting, served),
+        ]
+
+    def runner_is_alive(self) -> bool:
+        """Whether a runner holds its lock."""
+        if not self.queue.path.is_dir():
+            return False
+        with locked(self.queue.queue_lock):
+            handle = take_lock(self.queue.runner_lock)
+        if handle is None:
+            return True
+        os.close(handle)
+        return False
+
+    def _ensure_runner(self) -> None:
+        """Start a runner unless there is one; queue.lock is held.
+
+        The lock is taken here and inherited, so two callers can never start two runners.
+        """
+        handle = take_lock(self.queue.runner_lock)
+        if handle is None:
+            return
+        try:
+            with open(self.queue.runner_log, "ab") as log:
+                subprocess.run(
+                    [*_DETACH, *_RUNNER, str(self.queue.path.parent), str(handle)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=_import_root(),
+                    pass_fds=(handle,),
+                    start_new_session=True,
+                    check=True,
+                )
+        except OSError as error:
+            raise RunDirError(f"cannot start the local runner: {error.strerror}") from error
+        finally:
+            os.close(handle)
+
+
+def _import_root() -> Path:
+    """A folder from which `python -m launcher…` works without an installation."""
+    return Path(__file__).resolve().parents[2]

@@ -1,0 +1,180 @@
+"""What is known about trials right now, from layered sources.
+
+The result file outranks everything; then the lock that a training process holds, or its heartbeat
+from another machine; then the backend. Missing information never makes a trial startable: only a
+trial that nothing can be working on is `new` or `stopped`.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from deit_core.errors import RunDirError
+from deit_core.records import Record, StatusRecord
+from deit_core.run_dir import RunDir, read_json
+from launcher.backends.base import Backend, JobState
+
+REMOTE_STALE_S = 900.0
+"""A heartbeat from another machine counts as life for this long; locks may not reach across."""
+
+Condition = Literal[
+    "new", "queued", "running", "stopped", "completed", "failed", "pruned", "unknown", "damaged"
+]
+"""`stopped`: it has begun, is not finished, and nothing works on it. `unknown`: it has a job that
+the backend says nothing about."""
+
+ACTIVE: frozenset[str] = frozenset({"queued", "running", "unknown"})
+"""Conditions in which something works on the trial, or may."""
+
+
+class TrialJob(Record):
+    """job/job.json: the latest job of a trial.
+
+    Written before the job is submitted (`job_id` is null then) and again after.
+    """
+
+    tag: str
+    backend: str
+    job_id: str | None = None
+    trials: tuple[str, ...] = ()
+    """Ids of all trials of the job."""
+    submitted_unix_s: float
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One trial as it stands."""
+
+    path: Path | None
+    """Real path of the run directory; None where there is none yet."""
+    condition: Condition
+    status: StatusRecord = field(default_factory=StatusRecord)
+    job: TrialJob | None = None
+    problem: str | None = None
+    """What is wrong with a damaged directory."""
+
+
+NOTHING = Observation(None, "new")
+
+
+def has_result(run: RunDir) -> bool:
+    """Whether the result file is there."""
+    return run.summary_file.exists()
+
+
+def read_trial_job(run: RunDir) -> TrialJob | None:
+    """The trial's latest job; None where it never had one.
+
+    Raises:
+        RunDirError: the file is damaged, or newer than this program.
+    """
+    if not run.job_file.exists():
+        return None
+    return TrialJob.from_json(read_json(run.job_file), str(run.job_file))
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the files of one run directory say."""
+
+    run: RunDir
+    status: StatusRecord
+    finished: bool
+    job: TrialJob | None
+
+
+def observe(paths: Mapping[str, Path], backend: Backend) -> dict[str, Observation]:
+    """Look at run directories (by trial id). Asks the backend once, about all their jobs.
+
+    A directory that cannot be read becomes a `damaged` observation.
+    """
+    seen: dict[str, Observation] = {}
+    facts: dict[str, _Facts] = {}
+    for trial_id, path in paths.items():
+        try:
+            facts[trial_id] = _read(RunDir(path))
+        except RunDirError as error:
+            seen[trial_id] = Observation(path, "damaged", problem=str(error))
+    states = _job_states((fact.job for fact in facts.values() if not fact.finished), backend)
+    for trial_id, fact in facts.items():
+        condition = _condition(fact, states)
+        seen[trial_id] = Observation(fact.run.path, condition, fact.status, fact.job)
+    return {trial_id: seen[trial_id] for trial_id in paths}
+
+
+def _read(run: RunDir) -> _Facts:
+    status = run.read_status()
+    finished = has_result(run)
+    begun = status.attempt > 0 or run.metrics_file.exists()
+    if begun and not run.exists():
+        run.read_trial()  # says which file is missing
+        run.read_config()
+    if status.state == "completed" and not finished:
+        raise RunDirError(
+            f"{run.path} is half deleted: {run.summary_file.name} is missing; "
+            f"delete the folder and run the sweep again"
+        )
+    job = None if finished else read_trial_job(run)
+    return _Facts(run, status, finished, job)
+
+
+def _job_states(jobs: Iterable[TrialJob | None], backend: Backend) -> dict[str, JobState]:
+    """State by tag, of the jobs that belong to this backend and are known to it."""
+    ids: dict[str, str] = {}
+    ended: dict[str, JobState] = {}
+    for job in {job.tag: job for job in jobs if job is not None}.values():
+        if job.backend != backend.name:
+            continue
+        job_id = job.job_id or backend.find(job.tag)
+        if job_id is None:
+            ended[job.tag] = "ended"  # the launcher died before it submitted
+        else:
+            ids[job.tag] = job_id
+    states = backend.states(set(ids.values()))
+    return ended | {tag: states[job_id] for tag, job_id in ids.items() if job_id in states}
+
+
+def _condition(fact: _Facts, states: Mapping[str, JobState]) -> Condition:
+    status = fact.status
+    if fact.finished:
+        return "completed"
+    job_state = "ended" if fact.job is None else states.get(fact.job.tag)
+    working = job_state in ("queued", "running")
+    if status.state in ("failed", "pruned"):
+        again = working and status.failure in ("crashed", "lost")
+        return "queued" if again else "failed" if status.state == "failed" else "pruned"
+    if fact.run.is_locked() or _alive_elsewhere(status):
+        return "running"
+    if working:
+        return "queued"
+    if job_state is None:
+        return "unknown"
+    return "new" if status.state == "pending" and status.attempt == 0 else "stopped"
+
+
+def _alive_elsewhere(status: StatusRecord) -> bool:
+    if status.state != "running" or status.hostname in (None, socket.gethostname()):
+        return False
+    return time.time() - (status.heartbeat_unix_s or 0.0) < REMOTE_STALE_S
+
+
+DependencyState = Literal["completed", "failed", "running", "idle"]
+
+
+def dependency_state(run: RunDir) -> DependencyState:
+    """How a trial that others wait for stands, as far as its own files tell.
+
+    Raises:
+        RunDirError: its status cannot be read.
+    """
+    if has_result(run):
+        return "completed"
+    status = run.read_status()
+    if run.is_locked() or _alive_elsewhere(status):
+        return "running"
+    return "failed" if status.state in ("failed", "pruned") else "idle"

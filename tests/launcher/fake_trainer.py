@@ -1,0 +1,140 @@
+"""Stands in for `python -m deit_core RUN_DIR…`: keeps its promises about files and exit codes.
+
+What each trial does is read from `behaviour.json` in its run directory:
+  gate    wait until this file exists, saving and leaving with 85 on SIGTERM
+  deaf    ignore SIGTERM
+  crash   raise in the first so many attempts
+  vanish  die of SIGKILL in the first so many attempts
+  diverge end as failed/diverged
+  refuse  exit with code 2 and an error line before anything is written
+Each start and end is a line of `starts.log` in the run directory.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from deit_core.records import StatusRecord, SummaryRecord
+from deit_core.run_dir import RunDir
+
+
+class Stopped(BaseException):
+    pass
+
+
+def on_signal(number, frame):
+    raise Stopped
+
+
+def behaviour(run):
+    path = run.path / "behaviour.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def note(run, what):
+    with open(run.path / "starts.log", "a", encoding="utf-8") as file:
+        file.write(f"{what} {os.getpid()} {time.time():.3f} {os.environ['CUDA_VISIBLE_DEVICES']}\n")
+
+
+def finish(run, status, size):
+    run.write_summary(
+        SummaryRecord(
+            trial_id=run.path.name,
+            epochs=2,
+            steps=100,
+            val_images=50,
+            val_top1=80.0,
+            val_top5=99.0,
+            val_loss=0.5,
+            val_top1_cls=80.0,
+            train_loss=0.4,
+            train_images=300,
+            num_classes=10,
+            parameters=1000,
+            cohort_size=size,
+            train_s=12.0,
+            finished_unix_s=time.time(),
+        )
+    )
+    run.write_status(status.model_copy(update={"state": "completed", "step": 100, "epoch": 2.0}))
+    note(run, "end")
+
+
+def train(run, plan, size):
+    before = run.read_status()
+    status = before.model_copy(
+        update={
+            "state": "running",
+            "attempt": before.attempt + 1,
+            "pid": os.getpid(),
+            "hostname": socket.gethostname(),
+            "heartbeat_unix_s": time.time(),
+            "total_steps": 100,
+            "epoch": 1.0,
+            "reason": None,
+            "val_top1": 50.0,
+            "train_images_per_s": 123.0,
+            "eta_s": 30.0,
+        }
+    )
+    run.write_status(status)
+    note(run, "start")
+    sys.stdout.write(f"training {run.path.name}\n")
+    sys.stdout.flush()
+    gate = plan.get("gate")
+    while gate and not os.path.exists(gate):
+        time.sleep(0.02)
+    if status.attempt <= plan.get("vanish", 0):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if status.attempt <= plan.get("crash", 0):
+        raise RuntimeError("boom")
+    if plan.get("diverge"):
+        run.write_status(
+            status.model_copy(
+                update={"state": "failed", "failure": "diverged", "reason": "loss is nan"}
+            )
+        )
+        return
+    finish(run, status, size)
+
+
+def main(paths):
+    signal.signal(signal.SIGTERM, on_signal)
+    runs = [RunDir(path) for path in paths]
+    plans = [behaviour(run) for run in runs]
+    if any(plan.get("deaf") for plan in plans):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if any(plan.get("refuse") for plan in plans):
+        sys.stderr.write("error: this trial is refused\n")
+        return 2
+    with contextlib.ExitStack() as locks:
+        for run in runs:
+            locks.enter_context(run.lock())
+        todo = [pair for pair in zip(runs, plans, strict=True) if not pair[0].summary_file.exists()]
+        try:
+            for run, plan in todo:
+                train(run, plan, len(todo))
+        except Stopped:
+            mark(todo, {"state": "preempted", "reason": "stopped by signal SIGTERM"})
+            return 85
+        except RuntimeError as error:
+            mark(todo, {"state": "failed", "failure": "crashed", "reason": f"{error}"})
+            return 1
+    failed = [run.read_status().state == "failed" for run in runs]
+    return 3 if any(failed) else 0
+
+
+def mark(todo, update):
+    for run, _ in todo:
+        status: StatusRecord = run.read_status()
+        if status.state not in ("completed", "failed"):
+            run.write_status(status.model_copy(update=update))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
