@@ -201,7 +201,7 @@ def _from_timm(config: TeacherConfig, student: _Student, device: torch.device) -
 
 
 def _refuse_class_count(config: TeacherConfig) -> None:
-    """timm would put a new, untrained head on a pretrained model without a word."""
+    """Given one, timm puts an untrained head on a pretrained model without a word."""
     if "num_classes" in config.kwargs:
         raise TeacherError(
             "teacher.kwargs: num_classes is given; leave it out, a teacher has the classes it was "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,9 +50,7 @@ def create_model(
     if name not in VARIANTS:
         raise UserError(f"there is no model {name!r}{nearest(name, VARIANTS)}")
     variant = VARIANTS[name]
-    unknown = [key for key in overrides if key not in OVERRIDES]
-    if unknown:
-        raise UserError(f"{name} has no {unknown[0]!r} to override; valid: {', '.join(OVERRIDES)}")
+    _check_overrides(name, overrides)
     sizes: dict[str, Any] = {
         "img_size": variant.img_size,
         "patch_size": variant.patch_size,
@@ -93,6 +91,16 @@ def build_model(model: ModelConfig, *, num_classes: int, seed: int) -> nn.Module
             raise ConfigError(Problem(("model",), str(error))) from None
         initialise(built, model.init, pos_embed_std=model.pos_embed_std)
         return built
+
+
+def _check_overrides(name: str, overrides: Mapping[str, object]) -> None:
+    for key, value in overrides.items():
+        if key not in OVERRIDES:
+            raise UserError(f"{name} has no {key!r} to override; valid: {', '.join(OVERRIDES)}")
+        kinds = (int, float) if key == "mlp_ratio" else (int,)
+        if isinstance(value, bool) or not isinstance(value, kinds) or value <= 0:
+            kind = "number" if key == "mlp_ratio" else "whole number"
+            raise UserError(f"{name}: {key} is {value!r}; give a positive {kind}")
 
 
 def _construct(name: str, spec: VitSpec) -> VisionTransformer:
