@@ -63,7 +63,7 @@ def train_batches(
     first_step: int,
     last_step: int,
     device: torch.device,
-) -> Iterator[TrainBatch]:
+) -> Generator[TrainBatch, None, None]:
     """The batches of global steps first_step .. last_step - 1.
 
     A batch is a function of the config and its step alone: it is the same from whichever step one

@@ -61,9 +61,13 @@ class RandAugment:
             if rng.random() < APPLY_PROBABILITY:
                 magnitude = rng.gauss(self._magnitude, MAGNITUDE_STD)
                 strength = min(max(magnitude, 0.0), MAX_MAGNITUDE) / MAX_MAGNITUDE
-                arguments = operator_arguments(name, strength, rng.choice((-1, 1)))
-                image = self._operators[name](image, *arguments, **self._geometry)
+                image = self.apply(image, name, strength, rng.choice((-1, 1)))
         return image
+
+    def apply(self, image: Image.Image, name: str, strength: float, sign: int) -> Image.Image:
+        """One operation; see `operator_arguments`."""
+        arguments = operator_arguments(name, strength, sign)
+        return self._operators[name](image, *arguments, **self._geometry)
 
 
 def operator_arguments(name: str, strength: float, sign: int) -> Sequence[float]:

@@ -66,17 +66,17 @@ def fetch_all(
         for number in numbers:
             yield fetcher[number]
         return
-    loader = DataLoader(
-        _DataErrorAsValue(fetcher),
-        batch_size=None,  # the fetcher makes whole batches
-        sampler=numbers,
-        num_workers=workers,
-        collate_fn=_unchanged,
-        pin_memory=pin_memory,
-        generator=torch.Generator(),  # else one number is drawn from the global generator
-        multiprocessing_context="fork" if sys.platform == "linux" else None,
-    )
     with _start_of_workers():
+        loader = DataLoader(
+            _DataErrorAsValue(fetcher),
+            batch_size=None,  # the fetcher makes whole batches
+            sampler=numbers,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            pin_memory=pin_memory,
+            generator=torch.Generator(),  # else one number is drawn from the global generator
+            multiprocessing_context="fork" if sys.platform == "linux" else None,
+        )
         batches = iter(loader)
     # Workers do not hear SIGTERM, so where a crash keeps this generator from being closed they must
     # be let go before multiprocessing's own exit handler waits for them.
@@ -125,6 +125,8 @@ def _start_of_workers() -> Iterator[None]:
             # Python 3.12 warns of any fork beside threads. These workers only decode: they take no
             # lock that torch's or the writer's threads could have held.
             warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)
+            # More workers than cores are what data.workers asks for.
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
             yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
