@@ -205,7 +205,8 @@ def _effects(
         _effect((kind, "none", len(members[kind])), weights[kind], groups, spread, len(members))
         for kind in members
     ]
-    kinds = [effect.kind for effect in sorted(effects, key=lambda effect: -effect.delta)]
+    effects.sort(key=lambda effect: -effect.delta)
+    kinds = [effect.kind for effect in effects]
     pairs = [(a, b) for i, a in enumerate(kinds) for b in kinds[i + 1 :]]
     for a, b in pairs:
         difference = {g: weights[a].get(g, 0.0) - weights[b].get(g, 0.0) for g in groups}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.analysis import Analysis, Comparison, Effect, VariantResult
-from reports.load import SweepResults
+from reports.load import SweepResults, TrialResult
 from reports.stats import Interval
 from reports.text import Rounding, count, listing
 from reports.variants import KIND
@@ -25,7 +25,8 @@ def answer(sweep: SweepResults, analysis: Analysis, rounding: Rounding) -> tuple
         body = _about_distillation(analysis, rounding)
     else:
         body = _about_variants(analysis, best, rounding)
-    sentences = [*_what_is_left(sweep), *body, _evidence(analysis), _teacher(sweep, rounding)]
+    rest = (_lost(sweep), _evidence(analysis), _teacher(sweep, rounding))
+    sentences = [_open(sweep), *body, *rest]
     return tuple(sentence for sentence in sentences if sentence)
 
 
@@ -38,22 +39,25 @@ def _nothing_yet(sweep: SweepResults) -> str:
     return f"No trial has finished yet: {count(len(trials), 'trial')} planned{note}."
 
 
-def _what_is_left(sweep: SweepResults) -> list[str]:
+def _open(sweep: SweepResults) -> str:
     trials = sweep.students
-    lost = sum(trial.state in ("failed", "pruned", "damaged") for trial in trials)
-    open_ = sum(trial.result is None for trial in trials) - lost
-    sentences = []
-    if open_:
-        sentences.append(
-            f"Preliminary: {open_} of {count(len(trials), 'trial')} "
-            f"{'has' if open_ == 1 else 'have'} no result yet."
-        )
-    if lost:
-        sentences.append(
-            f"{lost} of {count(len(trials), 'trial')} failed or stopped early and "
-            f"{'is' if lost == 1 else 'are'} not in the means."
-        )
-    return sentences
+    number = sum(trial.result is None and not _is_lost(trial) for trial in trials)
+    verb = "has" if number == 1 else "have"
+    text = f"Preliminary: {number} of {count(len(trials), 'trial')} {verb} no result yet."
+    return text if number else ""
+
+
+def _lost(sweep: SweepResults) -> str:
+    trials = sweep.students
+    number = sum(trial.result is None and _is_lost(trial) for trial in trials)
+    verb = "is" if number == 1 else "are"
+    ended = f"{number} of {count(len(trials), 'trial')} ended without a result"
+    return f"{ended} and {verb} not in the means." if number else ""
+
+
+def _is_lost(trial: TrialResult) -> bool:
+    """Whether nothing will bring a result without the user's doing."""
+    return trial.state in ("completed", "failed", "pruned", "damaged")
 
 
 # distillation against none -----------------------------------------------------------------
@@ -63,7 +67,6 @@ def _about_distillation(analysis: Analysis, rounding: Rounding) -> list[str]:
     arms = [e for e in analysis.effects if e.against == "none"]
     if not arms:
         return _untested_distillation(analysis, rounding)
-    arms.sort(key=lambda effect: -effect.delta)
     sentences = [_verdict_on_distillation(arms)]
     sentences += [_arm(analysis, effect, rounding) for effect in arms]
     sentences += [_between(e, rounding) for e in analysis.effects if e.against != "none"]
@@ -124,14 +127,14 @@ def _compare_sentence(
 
 
 def _amount(delta: float, interval: Interval, rounding: Rounding) -> str:
-    return (
-        f"{rounding.signed(delta)} points (95 % simultaneous interval {rounding.span(interval)})"
-    )
+    rounding = rounding.finer(interval)
+    return f"{rounding.signed(delta)} points (95 % simultaneous interval {rounding.span(interval)})"
 
 
 def _between(effect: Effect, rounding: Rounding) -> str:
     first, second = (_KIND_WORDS.get(kind, kind) for kind in (effect.kind, effect.against))
     assert effect.interval is not None
+    rounding = rounding.finer(effect.interval)
     amount = f"{rounding.signed(effect.delta)} points (95 % interval "
     amount += f"{rounding.span(effect.interval)})"
     if effect.verdict == "better":
@@ -189,9 +192,7 @@ def _best_against(comparison: Comparison, base: str, rounding: Rounding) -> str:
 
 
 def _baseline_is_best(analysis: Analysis, best: VariantResult) -> str:
-    mine = [
-        c for c in analysis.comparisons.values() if c.baseline_id == best.variant.group_id
-    ]
+    mine = [c for c in analysis.comparisons.values() if c.baseline_id == best.variant.group_id]
     counts = {
         verdict: sum(c.verdict == verdict for c in mine)
         for verdict in ("baseline better", "not distinguishable", "not tested")

@@ -140,7 +140,7 @@ def _small_val(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
     if half >= SMALL_VAL_POINTS:
         yield (
             f"The val set is small: with {images:,} images the draw of the images alone moves an "
-            f"accuracy by ± {half:.1f} points (95 %); differences on the same images feel less of it."
+            f"accuracy by ± {half:.1f} points (95 %); differences on equal images feel less of it."
         )
 
 

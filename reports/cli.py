@@ -21,14 +21,14 @@ def report(
     ] = Path("reports/latest"),
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder to write into.  [default: PATH/report]", show_default=False),
+        typer.Option(help="Folder to write into; PATH/report if not given.", show_default=False),
     ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="Swept values to compare with, such as `kind=none` or `kind=soft, depth=6`.  "
-            "[default: the variants without distillation, else the first variant]",
+            help="Swept values to compare with, such as `kind=none` or `kind=soft, depth=6`; "
+            "if not given, the variants without distillation, else the first variant.",
             show_default=False,
         ),
     ] = None,

@@ -60,9 +60,7 @@ def json_values(report: Report) -> dict[str, Any]:
         "statistics": _statistics(report.analysis),
         "variants": [_variant(report.analysis, row) for row in report.analysis.ranked],
         "effects": [asdict(effect) for effect in report.analysis.effects],
-        "trials": [
-            _trial(trial) | {"swept": dict(trial.planned.swept)} for trial in sweep.trials
-        ],
+        "trials": [_trial(trial) | {"swept": dict(trial.planned.swept)} for trial in sweep.trials],
         "method": list(report.method),
         "provenance": dict(report.provenance),
         "sweep_yaml": report.sweep_yaml,

@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from matplotlib import rc_context
+from matplotlib import rc, rc_context, rcdefaults
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reports.analysis import Analysis, VariantResult
 from reports.stats import Interval
-from reports.text import Rounding
-from reports.variants import KIND, value_text
+from reports.variants import KIND, Variant, value_text
 
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
@@ -59,23 +58,27 @@ class AccuracyPlot:
     """All that is drawn, and the sentences for those who do not see it."""
 
     rows: tuple[PlotRow, ...]
+    families: tuple[str, ...]
+    """In plan order, so that a better result does not change the colours."""
     reference: float | None
     """Mean of the baseline, where there is exactly one."""
     title: str
     description: str
 
 
-def accuracy_plot(analysis: Analysis, rounding: Rounding, finding: str) -> AccuracyPlot:
+def accuracy_plot(analysis: Analysis, finding: str) -> AccuracyPlot:
     """The plot's data; `finding` is the sentence it shows."""
     axes = tuple(analysis.variants[0].swept)
     key = KIND if KIND in axes else next(iter(axes), None)
-    rows = tuple(_plot_row(row, key, rounding) for row in analysis.ranked)
+    rows = tuple(_plot_row(row, key) for row in analysis.ranked)
+    families = dict.fromkeys(_family(variant, key) for variant in analysis.variants)
     baselines = analysis.baseline.groups
     alone = len(baselines) == 1 and len(analysis.variants) > 1
     finished = sum(point.top1 is not None for row in rows for point in row.points)
     planned = sum(len(row.points) for row in rows)
     return AccuracyPlot(
         rows,
+        tuple(families),
         analysis.results[baselines[0]].mean if alone else None,
         "Top-1 accuracy of every seed, by variant",
         f"{finding} {finished} of {planned} seeds have a result and are drawn as points, with "
@@ -83,35 +86,47 @@ def accuracy_plot(analysis: Analysis, rounding: Rounding, finding: str) -> Accur
     )
 
 
-def _plot_row(row: VariantResult, key: str | None, rounding: Rounding) -> PlotRow:
+def _family(variant: Variant, key: str | None) -> str:
+    return value_text(variant.swept[key]) if key else ""
+
+
+def _plot_row(row: VariantResult, key: str | None) -> PlotRow:
     points = []
     for trial in row.variant.trials:
         top1 = trial.result.val_top1 if trial.result else None
         text = f"{top1:.2f} %" if top1 is not None else f"{trial.state}, {trial.reason}"
         title = f"{row.variant.label}, seed {trial.planned.seed}: {text}"
         points.append(Point(trial.planned.trial_id, trial.planned.seed, top1, title))
-    family = value_text(row.variant.swept.get(key)) if key else ""
+    family = _family(row.variant, key)
     return PlotRow(row.variant.label, tuple(points), row.mean, row.interval, family)
 
 
-def draw_svg(plot: AccuracyPlot) -> str:
-    """A standalone SVG document with a white background."""
+@dataclass(frozen=True)
+class Picture:
+    """One drawing in the two forms that are needed."""
+
+    standalone: str
+    """An SVG document with a white background."""
+    inline: str
+    """An <svg> element for a page: no namespaces, the page's text colour, width by the page."""
+
+
+def draw(plot: AccuracyPlot) -> Picture:
+    """Draw the plot."""
     root = _draw(plot)
+    inline = ElementTree.Element(root.tag, dict(root.attrib))
+    inline.extend(root)
+    for size in ("width", "height"):
+        inline.attrib.pop(size, None)
     background = ElementTree.Element(f"{{{_SVG}}}rect", width="100%", height="100%", fill="#fff")
     root.insert(2, background)  # after <title> and <desc>
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + _serialise(root) + "\n"
-
-
-def draw_inline_svg(plot: AccuracyPlot) -> str:
-    """An <svg> element for a page: no namespaces, the page's text colour, width by the page."""
-    root = _draw(plot)
-    for size in ("width", "height"):
-        root.attrib.pop(size, None)
-    text = _serialise(root).replace(_INK, "currentColor")
-    return (
-        text.replace(f' xmlns="{_SVG}"', "")
+    return Picture(
+        '<?xml version="1.0" encoding="utf-8"?>\n' + _serialise(root) + "\n",
+        _serialise(inline)
+        .replace(_INK, "currentColor")
+        .replace(f' xmlns="{_SVG}"', "")
         .replace(f' xmlns:xlink="{_XLINK}"', "")
-        .replace("xlink:href", "href")
+        .replace("xlink:href", "href"),
     )
 
 
@@ -122,24 +137,31 @@ def _serialise(root: ElementTree.Element) -> str:
 
 
 def _draw(plot: AccuracyPlot) -> ElementTree.Element:
-    settings = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "deit-report",
-        "font.family": "sans-serif",
-        "font.size": 10,
-        "text.color": _INK,
-        "axes.edgecolor": _INK,
-        "axes.labelcolor": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-    }
     buffer = io.BytesIO()
-    with rc_context(settings):
-        figure = Figure(figsize=(7.6, 1.0 + _ROW_INCHES * len(plot.rows)), layout="constrained")
+    with rc_context():
+        _set_style()
+        figure = Figure(figsize=_size(plot), layout="constrained")
         figure.patch.set_visible(False)
         _draw_axes(figure.add_subplot(), plot)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return _annotate(ElementTree.fromstring(buffer.getvalue()), plot)
+
+
+def _set_style() -> None:
+    """The same look wherever it is drawn: a user's matplotlibrc has no say."""
+    rcdefaults()
+    rc("svg", fonttype="none", hashsalt="deit-report")
+    rc("font", family="sans-serif", size=10)
+    rc("text", color=_INK, parse_math=False)
+    rc("axes", edgecolor=_INK, labelcolor=_INK)
+    rc("xtick", color=_INK)
+    rc("ytick", color=_INK)
+
+
+def _size(plot: AccuracyPlot) -> tuple[float, float]:
+    """Inches: 5 for the axes, and what the longest label needs at 10 points."""
+    longest = max(len(row.label) for row in plot.rows)
+    return max(8.0, 5.0 + 0.08 * longest), 1.0 + _ROW_INCHES * len(plot.rows)
 
 
 def _draw_axes(axes: Axes, plot: AccuracyPlot) -> None:
@@ -155,16 +177,17 @@ def _draw_axes(axes: Axes, plot: AccuracyPlot) -> None:
     _limit_x(axes, plot.rows)
     if plot.reference is not None:
         axes.axvline(plot.reference, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    families = list(dict.fromkeys(row.family for row in plot.rows))
     for y, row in enumerate(plot.rows):
-        style = _STYLES[families.index(row.family) % len(_STYLES)]
+        style = _STYLES[plot.families.index(row.family) % len(_STYLES)]
         _draw_row(axes, y, row, style)
 
 
 def _limit_x(axes: Axes, rows: Sequence[PlotRow]) -> None:
     """Room for every point and interval, and at the left for the crosses of unfinished seeds."""
     marks = [p.top1 for row in rows for p in row.points if p.top1 is not None]
-    marks += [edge for row in rows if row.interval for edge in (row.interval.low, row.interval.high)]
+    marks += [
+        edge for row in rows if row.interval for edge in (row.interval.low, row.interval.high)
+    ]
     if not marks:
         axes.set_xlim(0, 100)
         return
@@ -177,13 +200,15 @@ def _limit_x(axes: Axes, rows: Sequence[PlotRow]) -> None:
 def _draw_row(axes: Axes, y: int, row: PlotRow, style: tuple[str, str]) -> None:
     colour, marker = style
     count = len(row.points)
+    crosses = 0
     for index, point in enumerate(row.points):
         offset = (index - (count - 1) / 2) / max(count, 2) * _DODGE - 0.12
         if point.top1 is None:
             (mark,) = axes.plot(
-                0.012, y + offset, "x", color=_INK, markersize=5, clip_on=False,
+                0.015 + 0.02 * crosses, y, "x", color=_INK, markersize=5,
                 transform=axes.get_yaxis_transform(),
             )  # fmt: skip
+            crosses += 1
         else:
             (mark,) = axes.plot(
                 point.top1, y + offset, marker, color=colour, markersize=5.5, alpha=0.85,
@@ -194,9 +219,7 @@ def _draw_row(axes: Axes, y: int, row: PlotRow, style: tuple[str, str]) -> None:
         return
     below = y + 0.28
     if row.interval is not None:
-        axes.plot(
-            [row.interval.low, row.interval.high], [below, below], color=_INK, linewidth=1.6
-        )
+        axes.plot([row.interval.low, row.interval.high], [below, below], color=_INK, linewidth=1.6)
     axes.plot(row.mean, below, "|", color=_INK, markersize=9, markeredgewidth=2.2)
 
 

@@ -16,12 +16,12 @@ def how_to_read(sweep: SweepResults, analysis: Analysis, rounding: Rounding) -> 
             _intervals(analysis, rounding),
             _comparisons(analysis),
             *_effects(analysis),
-            "better: the simultaneous 95 % interval of the difference excludes 0. Not "
+            "Better: the simultaneous 95 % interval of the difference excludes 0. Not "
             "distinguishable: it does not; that is no proof of equality, so read the interval. Not "
             "tested: fewer than two finished seeds on one side, or seeds that do not differ.",
             "Bold: the highest mean, which need not be distinguishable from the next.",
-            "Paired differences are taken seed by seed, as equal seeds see the same batches; their "
-            "interval is a t interval for that one comparison.",
+            "Paired differences are taken seed by seed: equal seeds share what chance they can, "
+            "such as the order of the images; their interval is a t interval for that one pair.",
             *_images(sweep, analysis),
             "Throughput is not reported: speed inside a cohort says nothing about a model alone.",
         ]
@@ -32,7 +32,7 @@ def _accuracy(sweep: SweepResults) -> str:
     summaries = [trial.result for trial in sweep.students if trial.result]
     text = (
         "Accuracy is top-1 on the val images after the last epoch, never the best epoch. A student "
-        "with a distillation token answers with the average of both heads' probabilities; the "
+        "with a distillation token answers with the average of both heads' logits; the "
         "columns of each head show them alone."
     )
     images = sorted({f"{summary.val_images:,}" for summary in summaries})
@@ -69,9 +69,7 @@ def _intervals(analysis: Analysis, rounding: Rounding) -> str:
 
 
 def _comparisons(analysis: Analysis) -> str:
-    labels = listing(
-        [analysis.results[group].variant.label for group in analysis.baseline.groups]
-    )
+    labels = listing([analysis.results[group].variant.label for group in analysis.baseline.groups])
     text = f"Baseline: {labels} ({analysis.baseline.chosen})."
     if len(analysis.baseline.groups) > 1:
         text += " Each variant is compared with the baseline whose other swept values are equal."
@@ -80,12 +78,11 @@ def _comparisons(analysis: Analysis) -> str:
     method = "Dunnett's method" if analysis.critical else "Welch's t with Bonferroni's correction"
     if analysis.critical and analysis.tested == 1:
         method = "Student's t"
-    family = count(analysis.tested, "comparison")
-    text += f" The intervals of the differences hold for all {family} at once ({method}"
-    if analysis.tested == 1:
-        text = text.replace("intervals of the differences hold", "interval of the difference holds")
-        text = text.replace("all 1 comparison at once", "the one comparison")
-    return text + (f", {analysis.critical:.2f} standard errors)." if analysis.critical else ").")
+    errors = f", {analysis.critical:.2f} standard errors" if analysis.critical else ""
+    return (
+        f"{text} The intervals of the differences hold together for the family of "
+        f"{count(analysis.tested, 'comparison')} ({method}{errors})."
+    )
 
 
 def _effects(analysis: Analysis) -> list[str]:

@@ -28,9 +28,7 @@ def provenance(sweep: SweepResults) -> tuple[tuple[str, str], ...]:
 def _environment(sweep: SweepResults) -> list[tuple[str, str]]:
     envs = [trial.env for trial in sweep.trials if trial.env]
     libraries = sorted({name for env in envs for name in env.versions})
-    versions = [
-        f"{name} {_distinct(env.versions.get(name) for env in envs)}" for name in libraries
-    ]
+    versions = [f"{name} {_distinct(env.versions.get(name) for env in envs)}" for name in libraries]
     commits = (
         env.git_sha + (" with uncommitted changes" if env.git_dirty else "")
         for env in envs

@@ -7,7 +7,7 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.figures import draw_inline_svg
+from reports.figures import Picture
 from reports.report import Report
 
 
@@ -23,7 +23,7 @@ def environment(*, autoescape: bool) -> Environment:
     )
 
 
-def render_html(report: Report) -> str:
+def render_html(report: Report, picture: Picture) -> str:
     """The page, with its style and its picture inside."""
     style = resources.files("reports").joinpath("templates/style.css").read_text("utf-8")
     return (
@@ -32,6 +32,6 @@ def render_html(report: Report) -> str:
         .render(
             report=report,
             style=Markup(style),  # our own file
-            figure=Markup(draw_inline_svg(report.plot)),  # XML-escaped by its serialiser
+            figure=Markup(picture.inline),  # XML-escaped by its serialiser
         )
     )

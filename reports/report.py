@@ -76,7 +76,7 @@ def compile_report(
         caveats=find_caveats(sweep, analysis),
         main=main_table(analysis, rounding),
         effects=effect_table(analysis, rounding),
-        plot=accuracy_plot(analysis, rounding, sentences[0]),
+        plot=accuracy_plot(analysis, " ".join(sentences[:2])),
         seeds=seed_table(analysis, rounding),
         comparisons=comparison_table(analysis, rounding),
         failures=failure_table(sweep, output),

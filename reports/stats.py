@@ -12,6 +12,7 @@ JASA 50 (simultaneous intervals).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -54,7 +55,7 @@ class Estimate:
     df: float
 
     def interval(self, critical: float) -> Interval:
-        """value +- critical x standard error."""
+        """Return value +- critical x standard error."""
         half = critical * self.standard_error
         return Interval(self.value - half, self.value + half)
 
@@ -157,11 +158,12 @@ def dunnett_critical(
         return low
     high = t_critical(df, count, confidence)  # Bonferroni is never below the exact value
     s, s_weights = _chi_nodes(df)
+    alike = Counter((n_baseline, tuple(sorted(compared))) for n_baseline, compared in families)
 
     def excess(c: float) -> float:
         inside = np.ones_like(s)
-        for n_baseline, compared in families:
-            inside = inside * _all_inside(c * s, n_baseline, Counter(compared))
+        for (n_baseline, compared), repeats in alike.items():
+            inside = inside * _all_inside(c * s, n_baseline, Counter(compared)) ** repeats
         return float(inside @ s_weights) - confidence
 
     if excess(high) <= 0:  # equal up to quadrature error: comparisons that are nearly independent
@@ -169,15 +171,22 @@ def dunnett_critical(
     return float(optimize.brentq(excess, low, high, xtol=1e-8))
 
 
+@functools.cache
+def _legendre(degree: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of Gauss-Legendre quadrature on [-1, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(degree)
+    return nodes, weights
+
+
 def _chi_nodes(df: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of E[f(s / sigma)] over the law of a standard deviation with `df`."""
-    u, weights = np.polynomial.legendre.leggauss(96)
+    u, weights = _legendre(96)
     return np.sqrt(stats.chi2.ppf((u + 1) / 2, df) / df), weights / 2
 
 
 def _all_inside(bound: np.ndarray, n_baseline: int, compared: Counter[int]) -> np.ndarray:
     """P(|X_i - X_0| <= bound x sqrt(1/n_i + 1/n_0) for all i), sigma = 1; shape as `bound`."""
-    nodes, weights = np.polynomial.legendre.leggauss(160)
+    nodes, weights = _legendre(160)
     z = 8.5 * nodes  # the normal density beyond 8.5 is below 1e-16
     density = 8.5 * weights * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     product = np.ones((len(bound), len(z)))

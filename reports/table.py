@@ -7,13 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.analysis import Analysis, Comparison, VariantResult
+from reports.analysis import Analysis, Comparison, Effect, VariantResult
 from reports.load import SweepResults, TrialResult
 from reports.stats import mean
-from reports.text import Rounding, duration
+from reports.text import NOTHING, Rounding, duration
 from reports.variants import short_names, value_text
-
-NO_EFFECT = "–"
 
 
 @dataclass(frozen=True)
@@ -36,11 +34,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a caption; the first cell of a row names it."""
+    """Rows under a caption; the first `row_headers` cells of a row name it."""
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    row_headers: int = 1
 
 
 _Reader = Callable[[VariantResult], str]
@@ -54,35 +53,34 @@ HEADS = {
 
 def main_table(analysis: Analysis, rounding: Rounding) -> Table:
     """One row per variant, best mean first, the best in bold."""
-    axes = tuple(analysis.variants[0].swept)
-    readers: list[tuple[Column, _Reader]] = [(Column("variant"), lambda row: row.variant.label)]
-    if len(axes) > 1:
-        readers += [(Column(name), _swept(axis)) for axis, name in short_names(axes).items()]
+    names = short_names(tuple(analysis.variants[0].swept))
+    readers: list[tuple[Column, _Reader]]
+    readers = [(Column(name), _swept(axis)) for axis, name in names.items()]
+    if not readers:
+        readers = [(Column("variant"), lambda row: row.variant.label)]
+    row_headers = len(readers)
     readers += [
         (Column("finished", True), lambda row: f"{row.n}/{len(row.variant.trials)}"),
-        (
-            Column("top-1 % (± 95 %)", True),
-            lambda row: rounding.with_error(row.mean, row.interval),
-        ),
+        (Column("top-1", True), lambda row: rounding.with_error(row.mean, row.interval)),
         (Column("seed sd", True), lambda row: rounding.plain(row.sd)),
     ]
-    for field, title in HEADS.items():
-        if any(row.variant.seed_values(field) for row in analysis.results.values()):
-            readers.append((Column(f"{title} %", True), _head(field, rounding)))
     if analysis.comparisons:
         readers += _comparison_columns(analysis, rounding)
+    for field, title in HEADS.items():
+        if any(row.variant.seed_values(field) for row in analysis.results.values()):
+            readers.append((Column(title, True), _head(field, rounding)))
     best = analysis.best
     rows = tuple(
-        tuple(Cell(read(row), strong=row is best) for _, read in readers)
-        for row in analysis.ranked
+        tuple(Cell(read(row), strong=row is best) for _, read in readers) for row in analysis.ranked
     )
-    return Table("Variants, best mean first", tuple(column for column, _ in readers), rows)
+    columns = tuple(column for column, _ in readers)
+    return Table("Variants, best mean first", columns, rows, row_headers)
 
 
 def _swept(axis: str) -> _Reader:
     def read(row: VariantResult) -> str:
         value = row.variant.swept[axis]
-        return NO_EFFECT if value is None else value_text(value)
+        return NOTHING if value is None else value_text(value)
 
     return read
 
@@ -95,9 +93,7 @@ def _head(field: str, rounding: Rounding) -> _Reader:
     return read
 
 
-def _comparison_columns(
-    analysis: Analysis, rounding: Rounding
-) -> list[tuple[Column, _Reader]]:
+def _comparison_columns(analysis: Analysis, rounding: Rounding) -> list[tuple[Column, _Reader]]:
     def show(read: Callable[[Comparison], str]) -> _Reader:
         def cell(row: VariantResult) -> str:
             comparison = analysis.comparisons.get(row.variant.group_id)
@@ -112,30 +108,29 @@ def _comparison_columns(
         return comparison.verdict if comparison else "not tested"
 
     return [
-        (Column("difference (points)", True), show(lambda c: rounding.signed(c.delta))),
+        (Column("difference", True), show(lambda c: rounding.signed(c.delta))),
         (
-            Column("simultaneous 95 %", True),
-            show(lambda c: rounding.span(c.interval) if c.interval else "–"),
+            Column("95 % interval", True),
+            show(lambda c: rounding.span(c.interval) if c.interval else NOTHING),
         ),
         (Column("verdict"), verdict),
     ]
 
 
 def comparison_table(analysis: Analysis, rounding: Rounding) -> Table | None:
-    """Who was compared with whom, also seed by seed; None where nothing was compared."""
+    """Who was compared with whom, seed by seed; None where nothing was compared."""
     if not analysis.comparisons:
         return None
-    columns = ("variant", "compared with", "difference", "simultaneous 95 %", "verdict")
-    paired = ("paired difference", "its own 95 %", "shared seeds")
+    names = ("variant", "compared with")
+    numbers = ("difference", "paired difference", "paired 95 % interval", "shared seeds")
     rows = []
     for result in analysis.ranked:
         comparison = analysis.comparisons.get(result.variant.group_id)
         if comparison is not None:
             rows.append(_comparison_row(analysis, comparison, rounding))
-    numeric = {"difference", "simultaneous 95 %", *paired}
     return Table(
-        "Differences from the baseline, in percentage points",
-        tuple(Column(title, title in numeric) for title in (*columns, *paired)),
+        "Differences at equal seeds, in percentage points",
+        tuple(Column(title, title in numbers) for title in (*names, *numbers)),
         tuple(rows),
     )
 
@@ -148,10 +143,8 @@ def _comparison_row(
         analysis.results[comparison.group_id].variant.label,
         analysis.results[comparison.baseline_id].variant.label,
         rounding.signed(comparison.delta),
-        rounding.span(comparison.interval) if comparison.interval else "–",
-        comparison.verdict,
-        rounding.signed(pair.mean) if pair else "–",
-        rounding.span(pair.interval) if pair and pair.interval else "–",
+        rounding.signed(pair.mean) if pair else NOTHING,
+        rounding.span(pair.interval) if pair and pair.interval else NOTHING,
         str(pair.seeds if pair else 0),
     )
     return tuple(Cell(text) for text in texts)
@@ -163,20 +156,7 @@ def effect_table(analysis: Analysis, rounding: Rounding) -> Table | None:
         return None
     titles = ("kind", "against", "difference", "95 % interval", "verdict", "comparisons averaged")
     numeric = {"difference", "95 % interval", "comparisons averaged"}
-    rows = tuple(
-        tuple(
-            Cell(text)
-            for text in (
-                effect.kind,
-                effect.against,
-                rounding.signed(effect.delta),
-                rounding.span(effect.interval) if effect.interval else "–",
-                effect.verdict if effect.against == "none" else _between(effect.verdict),
-                str(effect.settings),
-            )
-        )
-        for effect in analysis.effects
-    )
+    rows = tuple(_effect_row(effect, rounding) for effect in analysis.effects)
     return Table(
         "Kinds of distillation, averaged over the other swept fields, in percentage points",
         tuple(Column(title, title in numeric) for title in titles),
@@ -184,8 +164,17 @@ def effect_table(analysis: Analysis, rounding: Rounding) -> Table | None:
     )
 
 
-def _between(verdict: str) -> str:
-    return "the other is better" if verdict == "baseline better" else verdict
+def _effect_row(effect: Effect, rounding: Rounding) -> tuple[Cell, ...]:
+    rounding = rounding.finer(effect.interval)
+    texts = (
+        effect.kind,
+        effect.against,
+        rounding.signed(effect.delta),
+        rounding.span(effect.interval) if effect.interval else NOTHING,
+        effect.verdict,
+        str(effect.settings),
+    )
+    return tuple(Cell(text) for text in texts)
 
 
 def seed_table(analysis: Analysis, rounding: Rounding) -> Table:
@@ -217,7 +206,7 @@ def trial_table(sweep: SweepResults, output: Path) -> Table:
     ]
     columns = [
         Column("trial"), Column("run directory"), Column("seed", True), Column("state"),
-        Column("top-1 %", True), *(Column(f"{HEADS[field]} %", True) for field in heads),
+        Column("top-1", True), *(Column(HEADS[field], True) for field in heads),
         Column("val loss", True), Column("training", True), Column("attempts", True),
     ]  # fmt: skip
     rows = tuple(_trial_row(trial, heads, output) for trial in sweep.trials)
@@ -233,10 +222,10 @@ def _trial_row(trial: TrialResult, heads: Sequence[str], output: Path) -> tuple[
         Cell(planned.trial_id, href=run_link(trial, output)),
         Cell(str(planned.seed)),
         Cell(trial.state),
-        *(Cell("–" if value is None else f"{value:.2f}") for value in accuracies),
-        Cell("–" if loss is None else f"{loss:.4f}"),
-        Cell(duration(result.train_s) if result else "–"),
-        Cell(str(trial.status.attempt) if trial.status else "–"),
+        *(Cell(NOTHING if value is None else f"{value:.2f}") for value in accuracies),
+        Cell(NOTHING if loss is None else f"{loss:.4f}"),
+        Cell(duration(result.train_s) if result else NOTHING),
+        Cell(str(trial.status.attempt) if trial.status else NOTHING),
     )
 
 

@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 
 from reports.stats import Interval
 
+NOTHING = "\N{EN DASH}"
+"""Stands where there is no number."""
+
 
 @dataclass(frozen=True)
 class Rounding:
@@ -24,13 +27,20 @@ class Rounding:
             return cls(2)
         return cls(min(2, max(0, 1 - math.floor(math.log10(min(positive))))))
 
+    def finer(self, interval: Interval | None) -> Rounding:
+        """This rounding, or a finer one where `interval` is narrow enough to deserve it."""
+        if interval is None:
+            return self
+        own = Rounding.from_uncertainty([interval.half_width])
+        return Rounding(max(self.decimals, own.decimals))
+
     def plain(self, value: float | None) -> str:
         """`84.1`, or a dash where there is no number."""
-        return "–" if value is None else f"{value + 0.0:.{self.decimals}f}"
+        return NOTHING if value is None else f"{value + 0.0:.{self.decimals}f}"
 
     def percent(self, value: float | None) -> str:
         """`84.1 %`."""
-        return "–" if value is None else f"{self.plain(value)} %"
+        return NOTHING if value is None else f"{self.plain(value)} %"
 
     def signed(self, value: float) -> str:
         """`+2.1`; a rounded zero has no sign."""

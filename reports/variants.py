@@ -60,9 +60,7 @@ class Baseline:
 def short_names(axes: Sequence[str]) -> dict[str, str]:
     """The last part of a dotted name where that is unique, else the whole name."""
     counts = Counter(axis.rpartition(".")[2] for axis in axes)
-    return {
-        axis: last if counts[last := axis.rpartition(".")[2]] == 1 else axis for axis in axes
-    }
+    return {axis: last if counts[last := axis.rpartition(".")[2]] == 1 else axis for axis in axes}
 
 
 def value_text(value: Any) -> str:
@@ -96,15 +94,8 @@ def group_variants(sweep: SweepResults) -> tuple[Variant, ...]:
         for group, trials in groups.items()
     }
     labels = {group: label_of(values, names) for group, values in swept.items()}
-    ambiguous = {label for label, count in Counter(labels.values()).items() if count > 1}
     return tuple(
-        Variant(
-            group,
-            (labels[group] or sweep.plan.sweep)
-            + (f" ({group[:6]})" if labels[group] in ambiguous else ""),
-            swept[group],
-            tuple(trials),
-        )
+        Variant(group, labels[group] or sweep.plan.sweep, swept[group], tuple(trials))
         for group, trials in groups.items()
     )
 
