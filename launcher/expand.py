@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from deit_core.config import RunConfig
+from deit_core.config import RunConfig, parse_run_config
+from deit_core.errors import ConfigError
+from deit_core.identity import canonical, trial_and_group_id
+from launcher.axes import Setting
+from launcher.cell_errors import cell_error, tree_error
+from launcher.cells import Cell, make_cells, with_settings
+from launcher.errors import Location
+from launcher.inert import IdOf, inert_fields, inert_notes
+from launcher.layers import plain
+from launcher.stages import check_students, check_teacher_source
 from launcher.sweep import Sweep
+from launcher.trial_names import short_labels, unique_names, value_text
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,139 @@ class Expansion:
     """What a user should know, such as axes without effect."""
 
 
+@dataclass(frozen=True)
+class _Variant:
+    """A cell with its config, before seeds."""
+
+    cell: Cell
+    config: RunConfig
+    trial_id: str
+    """With the first seed."""
+    group_id: str
+
+
 def expand(sweep: Sweep) -> Expansion:
-    """All trials of the sweep."""
-    return Expansion((), (), 0, ())
+    """All trials of the sweep, each one valid.
+
+    Raises:
+        SweepError: a config that is not valid, at the line of the value that makes it so; a
+            teacher that does not fit its students.
+    """
+    check_teacher_source(sweep)
+    fields = tuple(field for axis in sweep.axes for field in axis.fields)
+    teacher = _teacher(sweep, fields)
+    base = plain(sweep.config) | {"seed": sweep.seeds[0]}
+    if teacher is not None:
+        base["teacher"] = {"trial": teacher.trial_id}
+    variants = [_variant(sweep, base, cell) for cell in make_cells(sweep.axes, base)]
+    if teacher is not None:
+        check_students(sweep, teacher.config, [(v.cell, v.config) for v in variants])
+    cells, ids = [v.cell for v in variants], [v.trial_id for v in variants]
+    inert = inert_fields(sweep.axes, cells, ids, _ids_around(base))
+    trials = _students(sweep, fields, variants, inert)
+    notes = [
+        *sweep.notes,
+        *_never_varies(sweep, cells),
+        *inert_notes(cells, ids, inert, len(sweep.seeds)),
+    ]
+    if teacher is not None:
+        if any(trial.after for trial in trials):
+            trials = _with_teacher(teacher, trials)
+        else:
+            notes.append("the teacher is not trained: distill.kind is none in every trial")
+    return Expansion(_named(trials), fields, len(cells) * len(sweep.seeds), tuple(notes))
+
+
+def _teacher(sweep: Sweep, fields: Sequence[str]) -> Trial | None:
+    stage = sweep.teacher
+    if stage is None or not isinstance(stage.value, Mapping):
+        return None
+    try:
+        config = canonical(parse_run_config(plain(stage.value)))
+    except ConfigError as error:
+        raise tree_error(stage.value, error, stage.where, "in the teacher's config, ") from None
+    swept = dict.fromkeys(fields)
+    return Trial(*trial_and_group_id(config), "teacher", "teacher", config.seed, swept, config)
+
+
+def _variant(sweep: Sweep, base: Mapping[str, Any], cell: Cell) -> _Variant:
+    try:
+        config = canonical(parse_run_config(with_settings(base, cell.settings)))
+    except ConfigError as error:
+        raise cell_error(sweep.config, base, cell, error, Location(str(sweep.source))) from None
+    return _Variant(cell, config, *trial_and_group_id(config))
+
+
+def _ids_around(base: Mapping[str, Any]) -> IdOf:
+    def id_of(settings: Mapping[str, Setting]) -> str | None:
+        try:
+            config = parse_run_config(with_settings(base, settings))
+        except ConfigError:
+            return None
+        return trial_and_group_id(config)[0]
+
+    return id_of
+
+
+def _students(
+    sweep: Sweep, fields: Sequence[str], variants: Sequence[_Variant], inert: Sequence[set[str]]
+) -> list[Trial]:
+    """Every distinct variant with every seed; of equal variants the first one stands."""
+    labels = short_labels(fields)
+    single = not fields and len(sweep.seeds) == 1
+    trials: list[Trial] = []
+    seen: set[str] = set()
+    for variant, without_effect in zip(variants, inert, strict=True):
+        if variant.group_id in seen:
+            continue
+        seen.add(variant.group_id)
+        swept = _swept(fields, variant.cell, without_effect)
+        parts = [f"{labels[f]}={value_text(v)}" for f, v in swept.items() if v is not None]
+        for seed in sweep.seeds:
+            name = sweep.name if single else ",".join((*parts, f"seed={seed}"))
+            trials.append(_student(variant, name, seed, swept))
+    return trials
+
+
+def _swept(fields: Sequence[str], cell: Cell, without_effect: set[str]) -> dict[str, Any]:
+    """Values as the file gives them. A null that does something is the text "null"."""
+    swept: dict[str, Any] = dict.fromkeys(fields)
+    for field, setting in cell.settings.items():
+        if field not in without_effect:
+            swept[field] = "null" if setting.value is None else setting.value
+    return swept
+
+
+def _student(variant: _Variant, name: str, seed: int, swept: dict[str, Any]) -> Trial:
+    config, trial_id = variant.config, variant.trial_id
+    if seed != config.seed:
+        config = config.model_copy(update={"seed": seed})
+        trial_id = trial_and_group_id(config)[0]
+    teacher = config.teacher.trial if config.teacher else None
+    after = (teacher,) if teacher else ()
+    return Trial(trial_id, variant.group_id, name, "student", seed, swept, config, after)
+
+
+def _with_teacher(teacher: Trial, students: list[Trial]) -> list[Trial]:
+    """Teacher first; where it is one of the students too, that trial serves as both."""
+    both = [trial for trial in students if trial.trial_id == teacher.trial_id]
+    others = [trial for trial in students if trial.trial_id != teacher.trial_id]
+    return [*(both or [teacher]), *others]
+
+
+def _named(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    names = unique_names([t.name for t in trials], [t.trial_id for t in trials])
+    return tuple(
+        trial if name == trial.name else replace(trial, name=name)
+        for trial, name in zip(trials, names, strict=True)
+    )
+
+
+def _never_varies(sweep: Sweep, cells: Sequence[Cell]) -> list[str]:
+    varies = {field for cell in cells for field in cell.settings}
+    return [
+        f"{field} never varies: its condition ({' and '.join(map(str, conditions))}) is never met"
+        for axis in sweep.axes
+        for field, conditions in axis.when.items()
+        if field not in varies
+    ]

@@ -1,38 +1,248 @@
-"""The sweep file: what to vary around which base config."""
+"""The sweep file: which configs to vary how, after its profile and the command line's overrides."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from deit_core.config_checks import translate_errors
+from deit_core.errors import Problem
+from launcher.axes import Axis
+from launcher.axes_parser import parse_axes
 from launcher.errors import SweepError
+from launcher.fields import leaf_fields, sections
+from launcher.layers import (
+    Tree,
+    flatten,
+    load_base,
+    load_config_tree,
+    merge,
+    nest,
+    problem_location,
+    unknown_key,
+)
+from launcher.overrides import Overrides, parse_overrides
+from launcher.profile import PROFILE_KEYS, Entries, apply_profile, profile_entries, section
 from launcher.resources import Resources
+from launcher.search import Search
+from launcher.seeds import config_seed, parse_seeds
+from launcher.yaml_source import Document, Node, load_yaml
+
+SWEEP_KEYS = (*PROFILE_KEYS, "profiles")
+TEACHER_KEYS = ("base", "set", "seed")
+Model = TypeVar("Model", bound=BaseModel)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file after its profile and the command line's overrides."""
+    """A sweep file, read and merged; nothing is expanded yet."""
 
     name: str
     description: str
+    config: Tree
+    """The base config after `base`, `set`, profile and overrides, with positions."""
+    axes: tuple[Axis, ...]
     seeds: tuple[int, ...]
+    search: Search
     resources: Resources
+    teacher: Node | None
+    """The config tree of the stage that is trained first, at the position of `teacher:`."""
     source: Path
     """The file as the user named it."""
     text: str
     """Verbatim content of the file."""
     profile: str | None = None
     overrides: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a user should know, such as an axis that an override took away."""
 
 
-def load_sweep(
-    path: Path, *, profile: str | None = None, overrides: Sequence[str] = ()
-) -> Sweep:
-    """Read a sweep file."""
-    raise SweepError(f"{path} cannot be read yet")
+def load_sweep(path: Path, *, profile: str | None = None, overrides: Sequence[str] = ()) -> Sweep:
+    """Read a sweep file, lay a profile over it, then the `FIELD=VALUE` overrides.
+
+    Raises:
+        SweepError: anything wrong with the file that shows before trials are made, with its
+            file, line and column.
+    """
+    document = load_yaml(path)
+    _check_keys(document)
+    over = profile_entries(document, profile)
+    entries = apply_profile(document.entries, over)
+    search = _search(entries)
+    axes = parse_axes(section(entries, "axes"), search)
+    _check_set_and_axes(document.entries, over, axes)
+    options = parse_overrides(overrides)
+    axes, notes = options.fix(axes)
+    base = entries.get("base")
+    layers = merge(load_base(base, path) if base else {}, nest(section(entries, "set")))
+    return Sweep(
+        name=_name(entries.get("name"), path),
+        description=_description(entries.get("description")),
+        config=merge(layers, options.tree),
+        axes=axes,
+        seeds=_seeds(entries, layers, options),
+        search=search,
+        resources=_settings(Resources, entries, "resources"),
+        teacher=_teacher(entries, path),
+        source=path,
+        text=document.text,
+        profile=profile,
+        overrides=tuple(overrides),
+        notes=notes,
+    )
 
 
 def load_config_as_sweep(path: Path, *, overrides: Sequence[str] = ()) -> Sweep:
-    """Read one training config as a sweep of one trial."""
-    raise SweepError(f"{path} cannot be read yet")
+    """Read one training config as a sweep of one trial.
+
+    Raises:
+        SweepError: unreadable, a sweep file, or an override that is not valid.
+    """
+    document = load_yaml(path)
+    tree = load_config_tree(path)
+    options = parse_overrides(overrides)
+    return Sweep(
+        name=_name(None, path),
+        description="",
+        config=merge(tree, options.tree),
+        axes=(),
+        seeds=parse_seeds(options.seeds) if options.seeds else config_seed(tree),
+        search=Search(),
+        resources=Resources(),
+        teacher=None,
+        source=path,
+        text=document.text,
+        overrides=tuple(overrides),
+    )
+
+
+def _check_keys(document: Document) -> None:
+    for key, node in document.entries.items():
+        if key in SWEEP_KEYS:
+            continue
+        if key in sections() or key in leaf_fields():
+            raise SweepError(
+                f"{key}: belongs to a training config; put it under `set:`, or train this file "
+                f"alone with `deit-launch train {document.source}`",
+                node.where,
+            )
+        raise unknown_key(key, SWEEP_KEYS, node)
+
+
+def _name(node: Node | None, path: Path) -> str:
+    if node is None:
+        return re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).strip("._-")[:80] or "sweep"
+    if not isinstance(node.value, str) or not _NAME.fullmatch(node.value):
+        raise SweepError(
+            f"name: {node.kind} cannot name a folder; use up to 80 letters, digits, "
+            f"dots, hyphens and underscores, a letter or digit first",
+            node.location,
+        )
+    return node.value
+
+
+def _description(node: Node | None) -> str:
+    if node is None or node.value is None:
+        return ""
+    if not isinstance(node.value, str):
+        raise SweepError(f"description: expected text, but {node.kind} is given", node.location)
+    return node.value
+
+
+def _settings(model: type[Model], entries: Entries, key: str) -> Model:
+    """Validate the mapping under a top-level key."""
+    tree = section(entries, key)
+    try:
+        return model.model_validate({name: node.plain() for name, node in tree.items()})
+    except ValidationError as error:
+        problem = translate_errors(error, model)[0]
+        where = problem_location(tree, problem) or entries[key].location
+        raise SweepError(str(Problem((key, *problem.path), problem.message)), where) from None
+
+
+def _search(entries: Entries) -> Search:
+    search = _settings(Search, entries, "search")
+    random = section(entries, "axes").get("random")
+    given = section(entries, "search")
+    if random is None:
+        for key in ("method", "trials"):
+            if key in given and (search.method == "random" or search.trials is not None):
+                raise SweepError(
+                    f"search.{key}: draws the fields of `axes.random`, but there are none; "
+                    f"move the fields to draw there",
+                    given[key].location,
+                )
+        return search
+    if "method" in given and search.method == "grid":
+        raise SweepError(
+            "search.method: grid draws nothing, but `axes.random` is given; "
+            "use method: random, or list values under the field itself",
+            given["method"].location,
+        )
+    if search.trials is None:
+        raise SweepError(
+            "random: how many draws? Set `search: {method: random, trials: 20}`", random.where
+        )
+    return search.model_copy(update={"method": "random"})
+
+
+def _check_set_and_axes(main: Entries, over: Entries, axes: tuple[Axis, ...]) -> None:
+    """A field that is set and always varies too: one of the two would be ignored in silence."""
+    replaced = section(over, "axes")
+    for entries, hint in (
+        (main, "remove one of them"),
+        (over, "take the axis away with `axes: {%s: null}`, or do not set the field"),
+    ):
+        fields = flatten(nest(section(entries, "set")))
+        for axis in axes:
+            if entries is main and axis.block in replaced:
+                continue
+            for field in set(axis.fields) & set(fields) - set(axis.when):
+                if all(field in row for row in axis.rows):
+                    raise SweepError(
+                        f"{field} is set here and varies in line {axis.location.line}; "
+                        + hint.replace("%s", axis.block),
+                        fields[field].where,
+                    )
+
+
+def _teacher(entries: Entries, path: Path) -> Node | None:
+    stage = section(entries, "teacher")
+    node = entries.get("teacher")
+    if node is None or node.value is None:
+        return None
+    for key, child in stage.items():
+        if key in TEACHER_KEYS:
+            continue
+        if key in sections()["teacher"].model_fields:
+            raise SweepError(
+                f"teacher.{key}: `teacher:` of a sweep file is a training stage with the keys "
+                f"{', '.join(TEACHER_KEYS)}; for weights that exist already, "
+                f"write `set: {{teacher.{key}: ...}}`",
+                child.where,
+            )
+        raise unknown_key(f"teacher.{key}", TEACHER_KEYS, child)
+    base = load_base(stage["base"], path) if "base" in stage else {}
+    tree = merge(base, nest(section(stage, "set")))
+    if "seed" in stage:
+        tree["seed"] = stage["seed"]
+    return Node(tree, node.location, node.key)
+
+
+def _seeds(entries: Entries, layers: Tree, options: Overrides) -> tuple[int, ...]:
+    """Seeds of the command line, else of the file, else the one of the base config."""
+    if options.seeds is not None:
+        return parse_seeds(options.seeds)
+    node = entries.get("seeds")
+    if node is None:
+        return config_seed(layers)
+    own = section(entries, "set").get("seed")
+    if own is not None:
+        raise SweepError("seed: is given by `seeds:` already; remove one of them", own.where)
+    return parse_seeds(node)

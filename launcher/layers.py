@@ -1,0 +1,158 @@
+"""Config layers: base files, `set:`, profiles and `--set`, merged without losing positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from deit_core.config_checks import nearest
+from deit_core.errors import Problem
+from launcher.errors import Location, SweepError
+from launcher.fields import FREE_FORM
+from launcher.yaml_source import Node, load_yaml, similar_file
+
+Tree = Mapping[str, Node]
+"""Nested sections of a training config, with positions."""
+
+SWEEP_ONLY_KEYS = ("axes", "seeds", "set", "search", "resources", "profiles")
+"""Keys that tell a sweep file from a training config."""
+
+
+def merge(base: Tree, over: Tree) -> dict[str, Node]:
+    """`over` on top of `base`: mappings are merged key by key, all else is replaced."""
+    merged = dict(base)
+    for name, node in over.items():
+        below = merged.get(name)
+        if below and isinstance(below.value, Mapping) and isinstance(node.value, Mapping):
+            merged[name] = Node(merge(below.value, node.value), node.location, node.key)
+        else:
+            merged[name] = node
+    return merged
+
+
+def nest(entries: Tree) -> dict[str, Node]:
+    """Turn dotted keys into sections: `distill.kind: soft` becomes `distill: {kind: soft}`.
+
+    Raises:
+        SweepError: a field given twice in one mapping, or a dotted key with an empty part.
+    """
+    nested: dict[str, Node] = {}
+    for dotted, node in entries.items():
+        name, *rest = parts = dotted.split(".")
+        if "" in parts:
+            raise SweepError(f'"{dotted}" is no field; write it like distill.kind', node.where)
+        inner = node
+        if isinstance(node.value, Mapping) and FREE_FORM not in parts:
+            inner = Node(nest(node.value), node.location, node.key)
+        for part in reversed(rest):
+            inner = Node({part: inner}, node.where, node.where)
+        nested[name] = _join(name, nested.get(name), inner)
+    return nested
+
+
+def _join(name: str, first: Node | None, second: Node) -> Node:
+    """Two entries for one name in one mapping: sections join, values clash."""
+    if first is None:
+        return second
+    if not (isinstance(first.value, Mapping) and isinstance(second.value, Mapping)):
+        raise SweepError(
+            f"{name} is given twice, first in line {first.where.line}; keep one", second.where
+        )
+    joined = dict(first.value)
+    for key, node in second.value.items():
+        joined[key] = _join(f"{name}.{key}", joined.get(key), node)
+    return Node(joined, first.location, first.key)
+
+
+def flatten(tree: Tree, prefix: str = "") -> dict[str, Node]:
+    """Dotted fields and their nodes; free-form fields and nulls are leaves."""
+    fields: dict[str, Node] = {}
+    for name, node in tree.items():
+        if isinstance(node.value, Mapping) and name != FREE_FORM and node.value:
+            fields |= flatten(node.value, f"{prefix}{name}.")
+        else:
+            fields[prefix + name] = node
+    return fields
+
+
+def plain(tree: Tree) -> dict[str, object]:
+    """The tree as nested dicts, for `parse_run_config`."""
+    return {name: node.plain() for name, node in tree.items()}
+
+
+def locate(tree: Tree, path: Iterable[str]) -> tuple[Node | None, bool]:
+    """The node at a path or the nearest one above it, and whether the whole path was found."""
+    found: Node | None = None
+    value: object = tree
+    for part in path:
+        child: Node | None = None
+        if isinstance(value, Mapping):
+            child = value.get(part)
+        elif isinstance(value, tuple) and part.isdigit() and int(part) < len(value):
+            child = value[int(part)]
+        if child is None:
+            return found, False
+        found, value = child, child.value
+    return found, True
+
+
+def problem_location(tree: Tree, problem: Problem) -> Location | None:
+    """Where to point for a problem: at an unknown key itself, else at the value."""
+    node, whole = locate(tree, problem.path)
+    if node is None:
+        return None
+    at_value = whole and not problem.message.startswith("unknown key")
+    return node.location if at_value else node.where
+
+
+def load_config_tree(path: Path, parents: tuple[Path, ...] = ()) -> dict[str, Node]:
+    """A training config file on top of the `base:` it names, which may name one in turn.
+
+    A relative `base` is relative to the file that names it.
+
+    Raises:
+        SweepError: unreadable, a sweep file, or a base that leads back to itself.
+    """
+    document = load_yaml(path)
+    for key in SWEEP_ONLY_KEYS:
+        if key in document.entries:
+            raise SweepError(
+                f'"{key}" belongs to a sweep file, but a training config is expected here; '
+                f"run a sweep file with `deit-launch sweep`",
+                document.entries[key].where,
+            )
+    entries = dict(document.entries)
+    base = entries.pop("base", None)
+    own = nest(entries)
+    if base is None:
+        return own
+    return merge(load_base(base, path, parents), own)
+
+
+def load_base(base: Node, path: Path, parents: tuple[Path, ...] = ()) -> dict[str, Node]:
+    """The tree of the training config that `base:` in the file `path` names.
+
+    Raises:
+        SweepError: no path, a missing file, or a base that leads back to itself.
+    """
+    if not isinstance(base.value, str) or not base.value:
+        raise SweepError(
+            f"base: expected the path of a file, but {base.kind} is given", base.location
+        )
+    target = Path(base.value).expanduser()
+    target = target if target.is_absolute() else path.parent / target
+    chain = (*parents, path.resolve())
+    if target.resolve() in chain:
+        raise SweepError(f"base: {base.value} leads back to itself", base.location)
+    if not target.is_file():
+        raise SweepError(
+            f"base: there is no file {target}{similar_file(target)}; "
+            f"a relative path starts at the folder of this file",
+            base.location,
+        )
+    return load_config_tree(target, chain)
+
+
+def unknown_key(name: str, valid: Iterable[str], node: Node) -> SweepError:
+    """The error for a key that is not one of `valid`, with the nearest of them."""
+    return SweepError(f"{name}: unknown key{nearest(name.rpartition('.')[2], valid)}", node.where)

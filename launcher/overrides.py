@@ -1,0 +1,91 @@
+"""`--set FIELD=VALUE` of the command line: the last layer of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from launcher.axes import Axis
+from launcher.errors import Location, SweepError, YamlError
+from launcher.fields import field_problem, overlap, sections
+from launcher.layers import Tree, flatten, merge, nest
+from launcher.yaml_source import Node, parse_yaml
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What `--set` options ask for; a later option wins over an earlier one."""
+
+    tree: Tree
+    seeds: Node | None = None
+
+    def fix(self, axes: Iterable[Axis]) -> tuple[tuple[Axis, ...], tuple[str, ...]]:
+        """The axes without the fields that are set here, and a note on each of them."""
+        fixed = flatten(self.tree)
+        kept, notes = [], []
+        for axis in axes:
+            gone = {f: o for f in axis.fields for o in fixed if overlap(f, o)}
+            notes += [
+                f"{field} is fixed to {_shown(fixed[option])} by --set: it is no axis here"
+                for field, option in gone.items()
+            ]
+            rest = axis.without(gone)
+            kept += [rest] if rest else []
+        return tuple(kept), tuple(notes)
+
+
+def parse_overrides(options: Sequence[str]) -> Overrides:
+    """Parse `distill.kind=soft`, `seeds=[0,1]` and so on; values are YAML scalars or lists.
+
+    Raises:
+        SweepError: no `=`, no such field, or a value that is not YAML.
+    """
+    tree: Tree = {}
+    seeds: Node | None = None
+    for option in options:
+        field, value = _parse(option)
+        if field == "seeds":
+            seeds = value
+        elif field == "seed":
+            seeds = Node((value,), value.location)
+        else:
+            entry = nest({field: value})
+            _check_fields(entry)
+            tree = merge(tree, entry)
+    return Overrides(tree, seeds)
+
+
+def _parse(option: str) -> tuple[str, Node]:
+    where = Location(f"--set {option}")
+    field, equals, text = option.partition("=")
+    field = field.strip()
+    if not equals or not field:
+        raise SweepError("expected FIELD=VALUE, such as --set distill.kind=soft", where)
+    try:
+        node = parse_yaml(text, where.source)
+    except YamlError as error:
+        raise YamlError(f"the value is not YAML: {error.message}", where) from None
+    return field, _at(node or Node(None, where), where)
+
+
+def _at(node: Node, where: Location) -> Node:
+    """The node with the option as its position: lines and columns say nothing here."""
+    if isinstance(node.value, Mapping):
+        return Node({key: _at(child, where) for key, child in node.value.items()}, where, where)
+    if isinstance(node.value, tuple):
+        return Node(tuple(_at(child, where) for child in node.value), where, where)
+    return Node(node.value, where, where)
+
+
+def _check_fields(entry: Tree) -> None:
+    for field, node in flatten(entry).items():
+        if field in sections():
+            continue  # a whole section: its value is checked with the config
+        problem = field_problem(field)
+        if problem is not None:
+            raise SweepError(f"{field}: {problem}", node.where)
+
+
+def _shown(node: Node) -> str:
+    value = node.plain()
+    return "null" if value is None else str(value)
