@@ -187,6 +187,8 @@ class PlanRecord(Record):
     trials: tuple[PlannedTrial, ...] = ()
     notes: tuple[str, ...] = ()
     """What the planner says, such as axes that have no effect."""
+    resources: dict[str, Any] = {}
+    """`resources` of the sweep file, for commands that start trials without reading it again."""
 
 
 def finite(value: float | None) -> float | None:

@@ -41,8 +41,8 @@ class TrialJob(Record):
     tag: str
     backend: str
     job_id: str | None = None
-    trials: tuple[str, ...] = ()
-    """Ids of all trials of the job."""
+    run_dirs: tuple[str, ...] = ()
+    """Run directories of all trials of the job."""
     submitted_unix_s: float
 
 

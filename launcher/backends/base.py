@@ -32,6 +32,19 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Capacity:
+    """Cores and GPUs that a backend's jobs share."""
+
+    cpus: int
+    gpus: int = 0
+
+    def fit(self, cpus: int, gpus: int) -> int:
+        """How many jobs of this size run at once."""
+        by_cpu = self.cpus // max(1, cpus)
+        return min(by_cpu, self.gpus // gpus) if gpus else by_cpu
+
+
+@dataclass(frozen=True)
 class Check:
     """One line of `deit-launch doctor`."""
 
@@ -57,11 +70,8 @@ class Backend(Protocol):
     def cancel(self, job_id: str) -> None:
         """Ask a job to stop: a queued one is dropped, a running one may first checkpoint."""
 
-    def fit(self, cpus: int, gpus: int) -> int | None:
-        """How many jobs of this size run at once here; 0: never one; None: no known limit."""
-
-    def gpus(self) -> int | None:
-        """GPUs that jobs can get here; None when it is the scheduler's business."""
+    def capacity(self) -> Capacity | None:
+        """What the jobs share; None where only the scheduler knows."""
 
     def revive(self) -> None:
         """Restart whatever moves the queue if jobs wait for it and it is gone."""

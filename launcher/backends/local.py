@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from deit_core.errors import RunDirError
-from launcher.backends.base import Check, Job, JobState
+from launcher.backends.base import Capacity, Check, Job, JobState
 from launcher.backends.local_queue import LocalQueue, QueuedJob
 from launcher.backends.slots import granted_slots
 from launcher.errors import LaunchError
@@ -42,7 +42,7 @@ class LocalBackend:
             RunDirError: the queue cannot be written.
         """
         slots = granted_slots()
-        if slots.fit(job.cpus, job.gpus) == 0:
+        if slots.capacity.fit(job.cpus, job.gpus) == 0:
             raise LaunchError(
                 f"a job asks for {job.cpus} cores and {job.gpus} GPUs, this machine grants "
                 f"{slots.cpus} and {len(slots.gpus)}; lower `resources` in the sweep file"
@@ -85,13 +85,9 @@ class LocalBackend:
                 self.queue.request_cancel(job_id)
                 self._ensure_runner()
 
-    def fit(self, cpus: int, gpus: int) -> int:
-        """How many jobs of this size run at once on this machine."""
-        return granted_slots().fit(cpus, gpus)
-
-    def gpus(self) -> int:
-        """GPUs granted to this process."""
-        return len(granted_slots().gpus)
+    def capacity(self) -> Capacity:
+        """What this machine grants to this process."""
+        return granted_slots().capacity
 
     def revive(self) -> None:
         """Start a runner if jobs are left and none serves them. Raises RunDirError."""

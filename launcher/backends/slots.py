@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.backends.base import Capacity
 from launcher.errors import LaunchError
 
 CPUS_VARIABLE = "DEIT_LOCAL_CPUS"
@@ -23,10 +24,10 @@ class Slots:
     cpus: int
     gpus: tuple[str, ...] = ()
 
-    def fit(self, cpus: int, gpus: int) -> int:
-        """How many jobs of this size run at once."""
-        by_cpu = self.cpus // max(1, cpus)
-        return min(by_cpu, len(self.gpus) // gpus) if gpus else by_cpu
+    @property
+    def capacity(self) -> Capacity:
+        """The same as numbers."""
+        return Capacity(self.cpus, len(self.gpus))
 
 
 def granted_slots(environ: Mapping[str, str] | None = None) -> Slots:

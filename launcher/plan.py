@@ -1,0 +1,264 @@
+"""The plan: what happens to each trial of a sweep, and the jobs that will be submitted. Pure.
+
+`--dry-run` prints the same object that `reconcile` submits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from launcher.backends.base import Capacity
+from launcher.cohort import form_cohorts
+from launcher.errors import LaunchError
+from launcher.expand import Expansion, Trial
+from launcher.observe import NOTHING, Observation
+from launcher.resources import Resources
+
+Action = Literal["run", "resume", "retry", "keep", "done", "failed", "leave"]
+"""`keep`: queued or running. `failed`: not tried again by itself. `leave`: not asked for."""
+
+STARTS: frozenset[str] = frozenset({"run", "resume", "retry"})
+
+
+@dataclass(frozen=True)
+class PlannedAction:
+    """What happens to one trial, and why."""
+
+    trial: Trial
+    action: Action
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One job to submit."""
+
+    trials: tuple[Trial, ...]
+    after: tuple[str, ...]
+    cpus: int
+    gpus: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Predicted training time, from finished trials that differ only in their seed."""
+
+    seconds: float
+    """One slot's time for all trials whose cost is known."""
+    unknown: int
+    """Trials to run of which no other seed has finished."""
+
+
+@dataclass(frozen=True)
+class JobSize:
+    """What each job gets, and how many run at once."""
+
+    cpus: int
+    gpus: int
+    slots: int | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a call of the launcher will do to a sweep."""
+
+    sweep: str
+    backend: str
+    cells: int
+    actions: tuple[PlannedAction, ...]
+    jobs: tuple[PlannedJob, ...]
+    size: JobSize
+    notes: tuple[str, ...]
+    cost: Cost
+    largest_cohort: int
+
+    def counts(self) -> dict[str, int]:
+        """Number of trials by action."""
+        return dict(Counter(planned.action for planned in self.actions))
+
+    def starting(self) -> int:
+        """Number of trials this plan starts."""
+        return sum(planned.action in STARTS for planned in self.actions)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for beyond continuing the sweep."""
+
+    retry: frozenset[str] = frozenset()
+    """Failed trials to try again."""
+    only: frozenset[str] | None = None
+    """Start nothing but these, what they depend on, and what failed for want of them."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is known when a plan is made."""
+
+    observations: Mapping[str, Observation]
+    backend: str
+    capacity: Capacity | None
+    seconds_by_group: Mapping[str, float] = field(default_factory=dict)
+    """Training time of one finished trial of a group."""
+
+
+NO_WISH = Wish()
+
+
+def make_plan(
+    sweep: str,
+    expansion: Expansion,
+    resources: Resources,
+    situation: Situation,
+    wish: Wish = NO_WISH,
+) -> Plan:
+    """Decide what happens to every trial, and form the jobs.
+
+    Raises:
+        LaunchError: a job would not fit where it is to run.
+    """
+    actions = _decide(expansion, situation.observations, wish)
+    starting = [planned.trial for planned in actions.values() if planned.action in STARTS]
+    size = job_size(resources, situation.capacity, starting)
+    untrained = frozenset(
+        trial_id for trial_id, planned in actions.items() if planned.action != "done"
+    )
+    cohorts = form_cohorts(
+        starting, untrained=untrained, largest=resources.cohort_size, slots=size.slots
+    )
+    return Plan(
+        sweep=sweep,
+        backend=situation.backend,
+        cells=expansion.cells,
+        actions=tuple(actions.values()),
+        jobs=tuple(
+            PlannedJob(cohort.trials, cohort.after, size.cpus, size.gpus) for cohort in cohorts
+        ),
+        size=size,
+        notes=(*expansion.notes, *size.notes),
+        cost=_cost(starting, situation.seconds_by_group),
+        largest_cohort=resources.cohort_size,
+    )
+
+
+def _decide(
+    expansion: Expansion, observations: Mapping[str, Observation], wish: Wish
+) -> dict[str, PlannedAction]:
+    """An action for every trial; teachers come before those that need them."""
+    wish = _with_teachers(expansion, observations, wish)
+    actions: dict[str, PlannedAction] = {}
+    for trial in expansion.trials:
+        seen = observations.get(trial.trial_id, NOTHING)
+        actions[trial.trial_id] = _action(trial, seen, actions, wish)
+    return actions
+
+
+def _with_teachers(
+    expansion: Expansion, observations: Mapping[str, Observation], wish: Wish
+) -> Wish:
+    """Asking for a student asks for its failed teacher, and for whom that teacher failed."""
+    if wish.only is None and not wish.retry:
+        return wish
+    retry, only = set(wish.retry), None if wish.only is None else set(wish.only)
+    for trial in expansion.trials:
+        if trial.trial_id in (retry if only is None else only):
+            retry.update(trial.after)
+            if only is not None:
+                only.update(trial.after)
+    for trial in expansion.trials:
+        failure = observations.get(trial.trial_id, NOTHING).status.failure
+        if only is not None and failure == "dependency" and only.intersection(trial.after):
+            only.add(trial.trial_id)
+    return Wish(frozenset(retry), None if only is None else frozenset(only))
+
+
+def _action(
+    trial: Trial, seen: Observation, earlier: Mapping[str, PlannedAction], wish: Wish
+) -> PlannedAction:
+    fixed = _settled(trial, seen)
+    if fixed is not None:
+        return fixed
+    reason = seen.status.reason or ""
+    asked = wish.only is None or trial.trial_id in wish.only
+    hopeless = [name for name in trial.after if name in earlier and _is_failed(earlier[name])]
+    if hopeless:
+        return PlannedAction(trial, "failed", f"its teacher {hopeless[0]} failed")
+    if seen.condition == "failed" and seen.status.failure != "dependency":
+        if trial.trial_id not in wish.retry:
+            return PlannedAction(trial, "failed", reason)
+        return PlannedAction(trial, "retry", reason)
+    if not asked:
+        return PlannedAction(trial, "leave", "not asked for")
+    if seen.condition == "failed":
+        return PlannedAction(trial, "retry", "its teacher is no longer failed")
+    return PlannedAction(trial, "resume" if seen.condition == "stopped" else "run", reason)
+
+
+def _settled(trial: Trial, seen: Observation) -> PlannedAction | None:
+    """The action of a trial that needs no start, whatever was asked for."""
+    status = seen.status
+    if seen.condition == "completed":
+        return PlannedAction(trial, "done")
+    if seen.condition == "pruned":
+        return PlannedAction(trial, "done", status.reason or "pruned")
+    if seen.condition == "unknown" and seen.job is not None:
+        why = f"the backend says nothing about job {seen.job.job_id}, so it is left alone"
+        return PlannedAction(trial, "keep", why)
+    if seen.condition in ("queued", "running"):
+        return PlannedAction(trial, "keep", seen.condition)
+    return None
+
+
+def _is_failed(planned: PlannedAction) -> bool:
+    return planned.action == "failed"
+
+
+def _cost(starting: list[Trial], seconds_by_group: Mapping[str, float]) -> Cost:
+    known = [seconds_by_group[t.group_id] for t in starting if t.group_id in seconds_by_group]
+    return Cost(sum(known), len(starting) - len(known))
+
+
+def job_size(resources: Resources, capacity: Capacity | None, trials: list[Trial]) -> JobSize:
+    """Cores and GPUs of a job on a machine, and how many such jobs it holds.
+
+    Raises:
+        LaunchError: not even one job fits.
+    """
+    if capacity is None:
+        gpus = resources.gpus_per_node or 0
+        cpus = gpus * (resources.cpus_per_gpu or 1) if gpus else resources.cpus_per_trial
+        return JobSize(cpus, gpus, resources.max_parallel)
+    if not trials:
+        return JobSize(resources.cpus_per_trial, 0, None)
+    notes = []
+    wanted = resources.gpus_per_node
+    on_cpu = wanted == 0 or all(trial.config.train.device == "cpu" for trial in trials)
+    if not on_cpu and wanted is not None and capacity.gpus == 0:
+        raise LaunchError(
+            f"resources.gpus_per_node is {wanted}, but this machine grants no GPU; use a profile "
+            f"made for it (--profile laptop), or --set resources.gpus_per_node=0 to train on CPU"
+        )
+    if not on_cpu and (wanted or 0) * resources.nodes > 1:
+        notes.append(
+            f"{wanted} GPUs on {resources.nodes} node(s) are asked for; "
+            f"a local job trains on one GPU, several jobs run side by side"
+        )
+    gpus = 0 if on_cpu else min(1, capacity.gpus)
+    cpus = _cpus(resources, capacity) if gpus else resources.cpus_per_trial
+    slots = capacity.fit(cpus, gpus)
+    if slots == 0:
+        raise LaunchError(
+            f"resources.cpus_per_trial is {cpus}, but this machine grants {capacity.cpus} cores; "
+            f"lower it in the sweep file or with --set resources.cpus_per_trial={capacity.cpus}"
+        )
+    return JobSize(cpus, gpus, min(slots, resources.max_parallel or slots), tuple(notes))
+
+
+def _cpus(resources: Resources, capacity: Capacity) -> int:
+    """Cores of a GPU job: as asked for, but never more than an equal share."""
+    share = max(1, capacity.cpus // capacity.gpus)
+    return min(resources.cpus_per_gpu or share, share)
