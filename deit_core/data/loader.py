@@ -46,15 +46,6 @@ class EvalBatch:
     """Broken files that were left out."""
 
 
-def train_stream(source: ImageSource, config: RunConfig) -> TrainStream:
-    """The order in which the config's run sees a source.
-
-    Raises:
-        DataError: fewer images than one batch.
-    """
-    return TrainStream(len(source), config.train.global_batch_size, config.seed)
-
-
 def train_batches(
     source: ImageSource,
     config: RunConfig,
@@ -85,7 +76,7 @@ def train_batches(
             f"the data has {len(source.class_names)} classes, the model {num_classes}; "
             f"set model.num_classes to {len(source.class_names)}, or leave it out"
         )
-    stream = train_stream(source, config)
+    stream = TrainStream(len(source), config.train.global_batch_size, config.seed)
     normalise = Normalise(config, device)
     fetcher = TrainFetcher(source, stream, TrainAugment(config))
     steps = range(first_step, last_step)

@@ -14,6 +14,7 @@ from deit_core.config import parse_run_config
 from deit_core.data import loader
 from deit_core.data.loader import EvalLoader, train_batches
 from deit_core.data.sources import open_source
+from deit_core.data.stream import TrainStream
 from deit_core.errors import DataError
 from deit_core.identity import resolve
 
@@ -154,7 +155,7 @@ def test_plain_batches_are_the_sources_pixels_normalised():
         update={"augment": config.augment.model_copy(update={"hflip_probability": 0.0})}
     )
     source = open_train(config)
-    stream = loader.train_stream(source, config)
+    stream = TrainStream(len(source), 8, config.seed)
     for step, batch in enumerate(batches(config)):
         for ref, image, label in zip(
             stream.sample_refs(step), batch.images, batch.labels, strict=True
@@ -171,7 +172,7 @@ def test_a_broken_training_file_is_named_and_the_next_one_takes_its_place(mixed_
         augment={"strength": 0.0, "rand_augment_magnitude": 0.0, "crop_padding": 0},
     )
     source = open_train(config)
-    stream = loader.train_stream(source, config)
+    stream = TrainStream(len(source), 8, config.seed)
     broken = next(i for i in range(len(source)) if source.labels[i] == 0 and is_broken(source, i))
     named = []
     for step, batch in enumerate(batches(config, last=9)):
