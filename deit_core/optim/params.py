@@ -13,7 +13,8 @@ _NEVER_DECAYED = frozenset({"pos_embed", "cls_token"})
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """The reference's two groups, undecayed first: vectors, biases and the listed embeddings."""
-    plain, decayed = [], []
+    plain: list[nn.Parameter] = []
+    decayed: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue

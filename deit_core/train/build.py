@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from os import getpid
 
@@ -102,7 +102,7 @@ def _train_batches(
     device: torch.device,
     first: int,
     last: int,
-) -> Iterator[TrainBatch]:
+) -> Generator[TrainBatch, None, None]:
     return train_batches(
         source, config, num_classes=num_classes, first_step=first, last_step=last, device=device
     )

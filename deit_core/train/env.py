@@ -70,7 +70,7 @@ def _cpu_name() -> str:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"torch": torch.__version__}
+    versions = {"torch": str(torch.__version__)}
     for library in _LIBRARIES[1:]:
         try:
             versions[library] = metadata.version(library)

@@ -83,7 +83,7 @@ class LiveProgress:
             TextColumn(columns + "  {task.fields[speed]} img/s  ETA {task.fields[eta]}"),
             console=console,
         )
-        empty = describe(StatusRecord())
+        empty: dict[str, Any] = describe(StatusRecord())
         self._tasks: dict[str, TaskID] = {
             name: self._progress.add_task(name, total=None, **empty) for name in names
         }

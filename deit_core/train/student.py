@@ -227,7 +227,7 @@ class Student:
         if learner.ema is not None:
             save_weights(learner.ema.model, self.run.ema_weights_file)
         row = [row for row in self.run.read_metrics() if row["kind"] == "eval"][-1]
-        measured = {key: row.get(key) for key in SummaryRecord.model_fields if key in row}
+        measured: dict[str, Any] = {k: v for k, v in row.items() if k in SummaryRecord.model_fields}
         self.run.write_summary(
             SummaryRecord(
                 **measured,

@@ -6,11 +6,12 @@ The HParams tab takes its columns from the first experiment summary it meets and
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from torch.utils.tensorboard import SummaryWriter
 
 from deit_core.config import RunConfig
@@ -58,10 +59,11 @@ class TensorBoardSink:
 
     def close(self, state: str) -> None:
         """End the HParams session and the file."""
-        self._write(summary.session_end_pb(_STATUS.get(state, api_pb2.STATUS_UNKNOWN)))
+        self._write(_session_end(state))
         self._writer.close()
 
     def _write(self, message: Summary) -> None:
+        assert self._writer.file_writer is not None
         self._writer.file_writer.add_summary(message)
 
 
@@ -84,7 +86,7 @@ def _experiment(trial: TrialRecord, config: RunConfig) -> Summary:
 
 
 def _session_start(values: dict[str, Any], trial: TrialRecord) -> Summary:
-    start = plugin_data_pb2.SessionStartInfo(group_name=trial.name)
+    start = plugin_data_pb2.SessionStartInfo(group_name=trial.name, start_time_secs=time.time())
     for name, value in values.items():
         field = start.hparams[name]
         if isinstance(value, bool):
@@ -96,6 +98,15 @@ def _session_start(values: dict[str, Any], trial: TrialRecord) -> Summary:
     return _summary(
         metadata.SESSION_START_INFO_TAG,
         plugin_data_pb2.HParamsPluginData(session_start_info=start),
+    )
+
+
+def _session_end(state: str) -> Summary:
+    end = plugin_data_pb2.SessionEndInfo(
+        status=_STATUS.get(state, api_pb2.STATUS_UNKNOWN), end_time_secs=time.time()
+    )
+    return _summary(
+        metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end)
     )
 
 

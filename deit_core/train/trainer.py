@@ -8,7 +8,7 @@ bit for bit (CPU, fp32, equal thread count). One that diverges leaves, and the o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ from deit_core.train.student import DataFacts, Student
 class Shared:
     """What all students of a cohort share."""
 
-    train_batches: Callable[[int, int], Iterator[TrainBatch]]
+    train_batches: Callable[[int, int], Generator[TrainBatch, None, None]]
     """(first step, last step) -> the batches of those steps; the same bits for any first step."""
     eval_batches: Iterable[EvalBatch]
     teacher: Teacher | None
