@@ -10,16 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from deit_core.config import (
     CONFIG_SCHEMA_VERSION,
     AugmentConfig,
+    DataConfig,
     DistillConfig,
     ModelConfig,
     RunConfig,
+    Section,
 )
 from deit_core.variants import VARIANTS
+
+SectionType = TypeVar("SectionType", bound=Section)
 
 ID_LENGTH = 12
 """Hex digits of a trial id: 48 bits, a collision among 10,000 trials has odds of 1 in 5 million."""
@@ -58,61 +62,69 @@ def resolve(config: RunConfig) -> RunConfig:
 
     `model.num_classes` of an image folder stays null until the folder is read.
     """
-    updates: dict[str, Any] = {
-        "model": _resolve_model(config),
-        "augment": _resolve_augment(config),
-        "data": _resolve_data(config),
-    }
-    return config.model_copy(update=updates)
+    model = _resolve_model(config)
+    return _updated(
+        config,
+        {
+            "model": model,
+            "augment": _resolve_augment(config.augment, model.img_size or DEFAULT_IMG_SIZE),
+            "data": _resolve_data(config.data, model.in_chans or 3),
+        },
+    )
+
+
+def _updated(section: SectionType, updates: dict[str, Any]) -> SectionType:
+    """A copy with new values; the section itself where nothing is new (copies cost most here)."""
+    new = {key: value for key, value in updates.items() if value is not getattr(section, key)}
+    return section.model_copy(update=new) if new else section
+
+
+def _fill_nulls(section: SectionType, known: dict[str, Any]) -> SectionType:
+    return _updated(section, {k: v for k, v in known.items() if getattr(section, k) is None})
 
 
 def _resolve_model(config: RunConfig) -> ModelConfig:
-    model = config.model
     facts = KNOWN_SOURCES.get(config.data.source)
     known: dict[str, Any] = {
         "img_size": DEFAULT_IMG_SIZE,
         "in_chans": 3,
         "num_classes": facts.num_classes if facts else None,
     }
-    variant = VARIANTS.get(model.name)
+    variant = VARIANTS.get(config.model.name)
     if variant is not None:
         geometry = ("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
         known |= {key: getattr(variant, key) for key in geometry}
-    updates = {key: value for key, value in known.items() if getattr(model, key) is None}
-    return model.model_copy(update=updates)
+    return _fill_nulls(config.model, known)
 
 
-def _resolve_augment(config: RunConfig) -> AugmentConfig:
-    augment, strength = config.augment, config.augment.strength
-    img_size = _resolve_model(config).img_size or DEFAULT_IMG_SIZE
-    known: dict[str, Any] = {
-        "rand_augment_magnitude": min(9.0 * strength, 10.0),
-        "mixup_alpha": 0.8 * strength,
-        "cutmix_alpha": 1.0 * strength,
-        "erasing_probability": min(0.25 * strength, 1.0),
-        "crop_padding": max(1, img_size // 8),
-    }
-    updates = {key: value for key, value in known.items() if getattr(augment, key) is None}
+def _resolve_augment(augment: AugmentConfig, img_size: int) -> AugmentConfig:
+    strength = augment.strength
+    resolved = _fill_nulls(
+        augment,
+        {
+            "rand_augment_magnitude": min(9.0 * strength, 10.0),
+            "mixup_alpha": 0.8 * strength,
+            "cutmix_alpha": 1.0 * strength,
+            "erasing_probability": min(0.25 * strength, 1.0),
+            "crop_padding": max(1, img_size // 8),
+        },
+    )
     if augment.crop == "auto":
-        updates["crop"] = "pad" if img_size <= 32 else "random_resized"
-    return augment.model_copy(update=updates)
+        return _updated(resolved, {"crop": "pad" if img_size <= 32 else "random_resized"})
+    return resolved
 
 
-def _resolve_data(config: RunConfig) -> Any:
-    channels = _resolve_model(config).in_chans or 3
-    facts = KNOWN_SOURCES.get(config.data.source)
+def _resolve_data(data: DataConfig, channels: int) -> DataConfig:
+    facts = KNOWN_SOURCES.get(data.source)
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     if facts is not None:
         mean, std = (facts.mean,) * channels, (facts.std,) * channels
     elif channels == 3:
         mean, std = IMAGENET_MEAN, IMAGENET_STD
     else:
         mean, std = (sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,)
-    updates = {
-        key: value
-        for key, value in (("mean", mean), ("std", std))
-        if getattr(config.data, key) is None
-    }
-    return config.data.model_copy(update=updates)
+    return _fill_nulls(data, {"mean": mean, "std": std})
 
 
 def canonical(config: RunConfig) -> RunConfig:
@@ -124,8 +136,8 @@ def canonical(config: RunConfig) -> RunConfig:
         updates |= {"distill": default, "teacher": None}
     elif distill.kind == "hard":
         unused = {"temperature": default.temperature, "reduction": default.reduction}
-        updates["distill"] = distill.model_copy(update=unused)
-    return config.model_copy(update=updates)
+        updates["distill"] = _updated(distill, unused)
+    return _updated(config, updates)
 
 
 def _digest(values: Any) -> str:
@@ -146,9 +158,9 @@ def _identity(config: RunConfig) -> dict[str, Any]:
 def trial_and_group_id(config: RunConfig) -> tuple[str, str]:
     """The id of this trial, and the id it shares with its other seeds."""
     values = _identity(config)
-    trial_id = _digest(values)[:ID_LENGTH]
-    values.pop("seed")
-    return trial_id, _digest(values)[:ID_LENGTH]
+    seed = values.pop("seed")
+    group = _digest(values)
+    return _digest({"group": group, "seed": seed})[:ID_LENGTH], group[:ID_LENGTH]
 
 
 def trial_id_of(config: RunConfig) -> str:

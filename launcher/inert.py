@@ -6,7 +6,7 @@ inert in a cell when the trial id stays the same under the other values of its a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from launcher.axes import Axis, Setting, same
@@ -54,25 +54,29 @@ def _inert_in_rows(
     axis: Axis, cells: Sequence[Cell], ids: Sequence[str], id_of: IdOf
 ) -> Iterator[tuple[int, str]]:
     """Fields that move with others: try other values of the field alone."""
-    columns = {field: [row[field] for row in axis.rows if field in row] for field in axis.fields}
+    samples = {
+        field: _samples(row[field] for row in axis.rows if field in row) for field in axis.fields
+    }
     for position, cell in enumerate(cells):
         for field in axis.fields:
             setting = cell.settings.get(field)
             if setting is None:
                 continue
-            others = _alternatives(columns[field], setting.value)
+            others = [other for other in samples[field] if not same(other.value, setting.value)]
             if others and all(
-                id_of({**cell.settings, field: other}) == ids[position] for other in others
+                id_of({**cell.settings, field: other}) == ids[position]
+                for other in others[:MAX_ALTERNATIVES]
             ):
                 yield position, field
 
 
-def _alternatives(column: Sequence[Setting], value: Any) -> list[Setting]:
+def _samples(column: Iterable[Setting]) -> list[Setting]:
+    """Distinct values of a column: as many as any of its rows needs to have alternatives."""
     found: list[Setting] = []
     for setting in column:
-        if not same(setting.value, value) and not any(same(setting.value, f.value) for f in found):
+        if not any(same(setting.value, other.value) for other in found):
             found.append(setting)
-            if len(found) == MAX_ALTERNATIVES:
+            if len(found) > MAX_ALTERNATIVES:
                 break
     return found
 
