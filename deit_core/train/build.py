@@ -109,7 +109,7 @@ def _train_batches(
 
 
 def _warn_unreadable(path: str) -> None:
-    _log.warning("cannot read the image %s; it is left out and counted", path)
+    _log.warning("cannot read %s: training takes the next image, evaluation leaves it out", path)
 
 
 def _build_teacher(

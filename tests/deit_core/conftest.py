@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import subprocess
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deit_core.__main__ import main
 from deit_core.config import parse_run_config
 from deit_core.identity import resolve, trial_and_group_id
 from deit_core.records import TrialRecord
 from deit_core.run_dir import RunDir
+from deit_core.train.signals import STOP_SIGNALS
 
 MICRO: dict[str, dict[str, Any]] = {
     "data": {"source": "digits", "train_images": 80, "val_images": 50},
@@ -76,21 +80,26 @@ def make_run(tmp_path: Path) -> RunFactory:
     return make
 
 
-def run_job(*runs: RunDir, check: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """`python -m deit_core` on these directories, on one thread."""
-    command = [sys.executable, "-m", "deit_core", *(str(run.path) for run in runs)]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    if check is not None:
-        assert done.returncode == check, done.stdout + done.stderr
-    return done
+@dataclass(frozen=True)
+class JobResult:
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @pytest.fixture
-def job() -> Callable[..., subprocess.CompletedProcess[str]]:
-    return run_job
+def job(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., JobResult]]:
+    """`python -m deit_core` on run directories, in this process: starting torch takes seconds."""
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+
+    def run(*runs: RunDir, check: int = 0) -> JobResult:
+        monkeypatch.setattr(sys, "argv", ["deit_core", *(str(run.path) for run in runs)])
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main()
+        assert code == check, out.getvalue() + err.getvalue()
+        return JobResult(code, out.getvalue(), err.getvalue())
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

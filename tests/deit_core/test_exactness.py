@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from deit_core.train.checkpoint import list_checkpoints, load_newest
 
 WALL_CLOCK = {"unix_s", "train_images_per_s", "train_s", "finished_unix_s", "cohort_size"}
 TOTAL_STEPS = 20  # 4 epochs of 80 images in batches of 16
-Job = Callable[..., subprocess.CompletedProcess[str]]
+Job = Callable[..., Any]
 RunFactory = Callable[..., RunDir]
 
 
@@ -135,7 +134,9 @@ def test_resume_after_kill_at_a_random_step(
     assert_same_result(straight, killed)
 
 
-def test_resume_from_a_damaged_checkpoint(make_run: RunFactory, job: Job) -> None:
+def test_resume_from_a_damaged_checkpoint(
+    make_run: RunFactory, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
     straight = make_run("straight")
     job(straight)
     killed = make_run("killed")
@@ -143,8 +144,8 @@ def test_resume_from_a_damaged_checkpoint(make_run: RunFactory, job: Job) -> Non
     newest = list_checkpoints(killed.checkpoint_dir)[0]
     assert newest.step == 10
     newest.path.write_bytes(newest.path.read_bytes()[:-100])
-    done = job(killed)
-    assert "is damaged (its checksum differs); falling back" in done.stderr
+    job(killed)
+    assert "is damaged (its checksum differs); falling back" in caplog.text
     assert_same_result(straight, killed)
 
 
@@ -158,7 +159,8 @@ def test_a_stop_signal_saves_and_the_next_job_goes_on(make_run: RunFactory, job:
         f"{patch}\nfrom deit_core.__main__ import main\n"
         f"sys.argv = ['deit_core', {str(stopped.path)!r}]\nsys.exit(main())"
     )
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120)
     assert done.returncode == 85
     status = stopped.read_status()
     assert (status.state, status.reason) == ("preempted", "stopped by SIGTERM at step 7")
@@ -221,12 +223,12 @@ def test_trials_that_do_not_share_a_stream_are_refused(make_run: RunFactory, job
     assert done.stderr.startswith("error: one and two cannot share a job: their data,")
 
 
-def test_the_checkpoint_folder_of_another_trial_is_refused(
-    make_run: RunFactory, job: Job, tmp_path: Path
-) -> None:
+def test_the_checkpoint_folder_of_another_trial_is_refused(make_run: RunFactory, job: Job) -> None:
     one, two = make_run("one"), make_run("two", seed=1)
     job(one)
     one.checkpoint_dir.rename(two.checkpoint_dir)
-    done = job(two, check=2)
-    assert "belongs to trial" in done.stderr
-    assert two.read_status().failure == "user_error"
+    job(two, check=2)
+    status = two.read_status()
+    assert status.failure == "user_error"
+    assert status.reason is not None
+    assert "belongs to trial" in status.reason
