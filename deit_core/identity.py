@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -146,7 +147,8 @@ def _digest(values: Any) -> str:
 
 
 def _identity(config: RunConfig) -> dict[str, Any]:
-    values = canonical(config).model_dump(mode="json", exclude={"logging"})
+    """What decides the result of a canonical config."""
+    values = config.model_dump(mode="json", exclude={"logging"})
     for section, keys in _WITHOUT_EFFECT.items():
         for key in keys:
             values[section].pop(key)
@@ -155,12 +157,20 @@ def _identity(config: RunConfig) -> dict[str, Any]:
     return values
 
 
+def identify(config: RunConfig, seeds: Iterable[int]) -> tuple[RunConfig, str, tuple[str, ...]]:
+    """The canonical config, its group id, and the trial id it has with each of the seeds."""
+    config = canonical(config)
+    values = _identity(config)
+    values.pop("seed")
+    group = _digest(values)
+    trial_ids = (_digest({"group": group, "seed": seed})[:ID_LENGTH] for seed in seeds)
+    return config, group[:ID_LENGTH], tuple(trial_ids)
+
+
 def trial_and_group_id(config: RunConfig) -> tuple[str, str]:
     """The id of this trial, and the id it shares with its other seeds."""
-    values = _identity(config)
-    seed = values.pop("seed")
-    group = _digest(values)
-    return _digest({"group": group, "seed": seed})[:ID_LENGTH], group[:ID_LENGTH]
+    _, group_id, (trial_id,) = identify(config, (config.seed,))
+    return trial_id, group_id
 
 
 def trial_id_of(config: RunConfig) -> str:
@@ -179,7 +189,7 @@ def stream_key(config: RunConfig) -> str:
     The teacher is not part of it: a student without one may join students with one. Two students
     of a cohort that both have a teacher must have the same (`teacher_key`).
     """
-    values = _identity(config)
+    values = _identity(canonical(config))
     shared = {
         "seed": values["seed"],
         "data": values["data"],

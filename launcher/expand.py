@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from deit_core.config import RunConfig, parse_run_config
 from deit_core.errors import ConfigError
-from deit_core.identity import canonical, trial_and_group_id
+from deit_core.identity import canonical, group_id_of, identify, trial_and_group_id
 from launcher.axes import Setting
 from launcher.cell_errors import cell_error, tree_error
 from launcher.cells import Cell, make_cells, with_settings
@@ -58,9 +58,9 @@ class _Variant:
 
     cell: Cell
     config: RunConfig
-    trial_id: str
-    """With the first seed."""
     group_id: str
+    trial_ids: tuple[str, ...]
+    """One for each seed."""
 
 
 def expand(sweep: Sweep) -> Expansion:
@@ -79,8 +79,8 @@ def expand(sweep: Sweep) -> Expansion:
     variants = [_variant(sweep, base, cell) for cell in make_cells(sweep.axes, base)]
     if teacher is not None:
         check_students(sweep, teacher.config, [(v.cell, v.config) for v in variants])
-    cells, ids = [v.cell for v in variants], [v.trial_id for v in variants]
-    inert = inert_fields(sweep.axes, cells, ids, _ids_around(base))
+    cells, ids = [v.cell for v in variants], [v.group_id for v in variants]
+    inert = inert_fields(sweep.axes, cells, ids, _groups_around(base))
     trials = _students(sweep, fields, variants, inert)
     notes = [
         *sweep.notes,
@@ -109,19 +109,19 @@ def _teacher(sweep: Sweep, fields: Sequence[str]) -> Trial | None:
 
 def _variant(sweep: Sweep, base: Mapping[str, Any], cell: Cell) -> _Variant:
     try:
-        config = canonical(parse_run_config(with_settings(base, cell.settings)))
+        config = parse_run_config(with_settings(base, cell.settings))
     except ConfigError as error:
         raise cell_error(sweep.config, base, cell, error, Location(str(sweep.source))) from None
-    return _Variant(cell, config, *trial_and_group_id(config))
+    return _Variant(cell, *identify(config, sweep.seeds))
 
 
-def _ids_around(base: Mapping[str, Any]) -> IdOf:
+def _groups_around(base: Mapping[str, Any]) -> IdOf:
     def id_of(settings: Mapping[str, Setting]) -> str | None:
         try:
             config = parse_run_config(with_settings(base, settings))
         except ConfigError:
             return None
-        return trial_and_group_id(config)[0]
+        return group_id_of(config)
 
     return id_of
 
@@ -140,9 +140,9 @@ def _students(
         seen.add(variant.group_id)
         swept = _swept(fields, variant.cell, without_effect)
         parts = [f"{labels[f]}={value_text(v)}" for f, v in swept.items() if v is not None]
-        for seed in sweep.seeds:
+        for seed, trial_id in zip(sweep.seeds, variant.trial_ids, strict=True):
             name = sweep.name if single else ",".join((*parts, f"seed={seed}"))
-            trials.append(_student(variant, name, seed, swept))
+            trials.append(_student(variant, trial_id, name, seed, swept))
     return trials
 
 
@@ -155,11 +155,12 @@ def _swept(fields: Sequence[str], cell: Cell, without_effect: set[str]) -> dict[
     return swept
 
 
-def _student(variant: _Variant, name: str, seed: int, swept: dict[str, Any]) -> Trial:
-    config, trial_id = variant.config, variant.trial_id
+def _student(
+    variant: _Variant, trial_id: str, name: str, seed: int, swept: dict[str, Any]
+) -> Trial:
+    config = variant.config
     if seed != config.seed:
         config = config.model_copy(update={"seed": seed})
-        trial_id = trial_and_group_id(config)[0]
     teacher = config.teacher.trial if config.teacher else None
     after = (teacher,) if teacher else ()
     return Trial(trial_id, variant.group_id, name, "student", seed, swept, config, after)

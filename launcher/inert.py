@@ -1,13 +1,12 @@
 """Axes without effect: where changing a field does not change the trial.
 
 Nothing here knows which fields those are (temperature under hard distillation, say): a field is
-inert in a cell when the trial id stays the same under the other values of its axis.
+inert in a cell when the group id stays the same under the other values of its axis.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from launcher.axes import Axis, Setting, same
 from launcher.cells import SKIPPED, Cell
@@ -17,7 +16,7 @@ MAX_ALTERNATIVES = 3
 the other cells show the effect of every value at no cost."""
 
 IdOf = Callable[[Mapping[str, Setting]], str | None]
-"""Trial id of a combination of settings; None where the config is not valid."""
+"""Group id of a combination of settings; None where the config is not valid."""
 
 
 def inert_fields(
@@ -25,7 +24,7 @@ def inert_fields(
 ) -> list[set[str]]:
     """For each cell, the fields that vary there without effect.
 
-    `ids` are the trial ids of the cells.
+    `ids` are the group ids of the cells.
     """
     inert: list[set[str]] = [set() for _ in cells]
     for number, axis in enumerate(axes):
