@@ -34,8 +34,7 @@ class VitSpec:
 
 def drop_path_rates(last: float, depth: int) -> list[float]:
     """Probability of skipping each block's branches, from 0 to `last`."""
-    rates: list[float] = torch.linspace(0, last, depth, dtype=torch.float64).tolist()
-    return rates
+    return [last * index / max(1, depth - 1) for index in range(depth)]
 
 
 class VisionTransformer(nn.Module):

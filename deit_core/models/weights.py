@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,11 @@ _WRAPPERS = ("model", "state_dict")
 """Keys under which training scripts put the weights: the reference's, and timm's."""
 _PARALLEL_PREFIX = "module."
 _NAMES_SHOWN = 3
+_DAMAGE = (
+    *(EOFError, RuntimeError, AssertionError, LookupError),
+    *(ValueError, TypeError, AttributeError, ArithmeticError, struct.error),
+)
+"""What torch's reader was seen to raise on bytes changed at random."""
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -97,7 +103,7 @@ def _read_torch(path: Path) -> Any:
             f"{path} is damaged, or needs code to be read, which is never run: save its state dict "
             f"alone, as torch.save(model.state_dict(), ...) or as safetensors"
         ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
+    except _DAMAGE as error:
         reason = (str(error).strip() or "it ends too early").splitlines()[0]
         raise CheckpointError(f"{path} is damaged: {reason}") from error
 

@@ -1,0 +1,117 @@
+"""The losses equal the reference's, value and gradient."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+
+from deit_core.config import DistillConfig
+from deit_core.distill.losses import (
+    hard_distillation_loss,
+    soft_distillation_loss,
+    soft_target_cross_entropy,
+)
+from deit_core.distill.task import DistillationTask
+from deit_core.models import HeadLogits
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+CASES = json.loads((GOLDEN / "losses.json").read_text())["cases"]
+TENSORS = load_file(GOLDEN / "losses.safetensors")
+ROWS = [
+    pytest.param(
+        case["id"], row, id=f"{case['id']}-{row['base']}-{row['type']}-{row['tau']}-{row['alpha']}"
+    )
+    for case in CASES
+    for row in case["rows"]
+]
+
+
+def targets_of(case_id: str, base: str) -> Tensor:
+    """(B, C) probabilities that stand for the reference's base loss."""
+    if base == "softtarget_mixup":
+        return TENSORS[f"{case_id}/mixup_targets"]
+    labels = TENSORS[f"{case_id}/labels"]
+    classes = TENSORS[f"{case_id}/cls_logits"].shape[1]
+    smoothing = 0.1 if base == "ls0.1_int" else 0.0
+    return one_hot(labels, classes).double() * (1 - smoothing) + smoothing / classes
+
+
+@pytest.mark.parametrize(("case_id", "row"), ROWS)
+def test_objective_and_gradients_equal_the_references(case_id: str, row: dict[str, Any]) -> None:
+    cls, dist = (TENSORS[f"{case_id}/{k}_logits"].clone().requires_grad_() for k in ("cls", "dist"))
+    given = {"alpha": row["alpha"], "temperature": row["tau"]}
+    config = DistillConfig(
+        kind=row["type"], reduction="numel", **{k: v for k, v in given.items() if v is not None}
+    )
+    loss = DistillationTask(config).loss(
+        HeadLogits(cls, dist),
+        targets_of(case_id, row["base"]),
+        TENSORS[f"{case_id}/teacher_logits"],
+    )
+    assert loss.item() == pytest.approx(row["loss"], rel=1e-10)
+    loss.backward()
+    for name, logits in (("cls", cls), ("dist", dist)):
+        if f"grad_{name}_l2" in row:
+            assert logits.grad is not None
+            assert float(logits.grad.norm()) == pytest.approx(row[f"grad_{name}_l2"], rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+def test_whole_gradient_of_the_distilled_head(kind: str) -> None:
+    dist = TENSORS["loss_a/dist_logits"].clone().requires_grad_()
+    teacher = TENSORS["loss_a/teacher_logits"]
+    if kind == "soft":
+        loss, key = soft_distillation_loss(dist, teacher, temperature=3.0, reduction="numel"), "3.0"
+    else:
+        loss, key = hard_distillation_loss(dist, teacher), "1.0"
+    (0.5 * loss).backward()
+    expected = TENSORS[f"loss_a/grad_dist/{kind}_tau{key}_alpha0.5"]
+    torch.testing.assert_close(dist.grad, expected, atol=1e-12, rtol=1e-9)
+
+
+def test_batchmean_is_the_mean_divergence_by_hand() -> None:
+    student = torch.tensor([[0.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
+    teacher = torch.tensor([[math.log(3), 0.0], [2.0, 0.0]], dtype=torch.float64)
+    # p = (3/4, 1/4) against q = (1/2, 1/2) in the first row, no difference in the second
+    divergence = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    loss = soft_distillation_loss(student, teacher, temperature=1.0)
+    assert float(loss) == pytest.approx(divergence / 2)
+
+
+def test_the_reductions_differ_by_the_number_of_classes() -> None:
+    student, teacher = TENSORS["loss_a/dist_logits"], TENSORS["loss_a/teacher_logits"]
+    mean, numel = (
+        soft_distillation_loss(student, teacher, temperature=2.0, reduction=r)
+        for r in ("batchmean", "numel")
+    )
+    assert float(mean) == pytest.approx(student.shape[1] * float(numel))
+
+
+def test_a_student_equal_to_its_teacher_has_no_soft_loss() -> None:
+    logits = TENSORS["loss_a/teacher_logits"]
+    assert float(soft_distillation_loss(logits, logits, temperature=3.0)) == pytest.approx(0.0)
+
+
+def test_soft_targets_of_one_class_are_plain_cross_entropy() -> None:
+    logits, labels = TENSORS["loss_a/cls_logits"], TENSORS["loss_a/labels"]
+    soft = soft_target_cross_entropy(logits, one_hot(labels, logits.shape[1]).double())
+    assert float(soft) == pytest.approx(float(cross_entropy(logits, labels)))
+
+
+def test_extreme_logits_stay_finite() -> None:
+    student = torch.tensor([[1e4, -1e4, 0.0]], requires_grad=True)
+    teacher = torch.tensor([[-1e4, 1e4, 0.0]])
+    loss = soft_distillation_loss(student, teacher, temperature=1.0)
+    loss = loss + hard_distillation_loss(student, teacher)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert student.grad is not None
+    assert torch.isfinite(student.grad).all()
