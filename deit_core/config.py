@@ -10,7 +10,15 @@ import os
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from deit_core.config_checks import cross_check, translate_errors
 from deit_core.duration import parse_duration
@@ -40,9 +48,17 @@ def _positive_duration(text: str) -> str:
     return str(duration)
 
 
+def _no_bare_number(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f'{value} has no unit; write "{value}ep" or "{value}step"')
+    return value
+
+
 Path = Annotated[str, AfterValidator(_expand_path)]
-DurationText = Annotated[str, AfterValidator(_valid_duration)]
-PositiveDuration = Annotated[str, AfterValidator(_positive_duration)]
+DurationText = Annotated[str, BeforeValidator(_no_bare_number), AfterValidator(_valid_duration)]
+PositiveDuration = Annotated[
+    str, BeforeValidator(_no_bare_number), AfterValidator(_positive_duration)
+]
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -213,7 +213,10 @@ def _sentence(item: Any, path: tuple[str, ...], root: type[BaseModel]) -> str:
     given = repr(item["input"]) if not isinstance(item["input"], dict) else "a mapping"
     if item["type"] == "literal_error" and isinstance(item["input"], str):
         valid = typing.cast(str, item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
-        return f"{given} is not valid{nearest(item['input'], valid.split(', '))} (valid: {valid})"
+        hint = nearest(item["input"], valid.split(", "))
+        return f"{given} is not valid{hint}" + ("" if valid in hint else f" (valid: {valid})")
+    if item["type"] == "model_type":
+        return f"is a section with fields of its own, but {given} is given"
     if item["type"] == "value_error":
         return message
     return f"{message.removeprefix('input ')}, but {given} is given"

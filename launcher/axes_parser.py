@@ -153,7 +153,7 @@ def _zip_group(group: Mapping[str, Node]) -> Axis:
     for field, length in lengths.items():
         if length != lengths[first]:
             raise SweepError(
-                f"zip: {field} has {length} values but {first} has {lengths[first]}; "
+                f"zip: {first} has {lengths[first]} values but {field} has {length}; "
                 f"fields that move together need equally many",
                 group[field].where,
             )
@@ -215,8 +215,13 @@ def _draws(field: str, node: Node, search: Search) -> list[Setting]:
 
 
 def _range_draws(field: str, node: Node, search: Search) -> list[Setting]:
+    given = node.plain()
+    if "low" not in given or "high" not in given:
+        raise SweepError(
+            f"{field}: give `low` and `high`, or a list of values to choose from", node.location
+        )
     try:
-        spec = Range.model_validate(node.plain())
+        spec = Range.model_validate(given)
     except ValidationError as error:
         wrong = translate_errors(error, Range)[0]
         path = ".".join((field, *wrong.path))

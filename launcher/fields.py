@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import typing
 from collections.abc import Mapping
@@ -48,7 +49,7 @@ def field_problem(field: str) -> str | None:
     """
     if field in sections():
         first = next(iter(sections()[field].model_fields))
-        return f"{field} is a section; name one of its fields, such as {field}.{first}"
+        return f"is a section; name one of its fields, such as {field}.{first}"
     section, _, name = field.partition(".")
     if field in leaf_fields():
         return None
@@ -59,7 +60,8 @@ def field_problem(field: str) -> str | None:
     homes = [leaf for leaf in leaf_fields() if leaf.endswith(f".{field}")]
     if homes:
         return f'unknown field; did you mean "{homes[0]}"?'
-    return f"unknown field{nearest(field, leaf_fields() if name else sections())}"
+    close = difflib.get_close_matches(field, leaf_fields(), n=1)
+    return f"unknown field{nearest(close[0] if close else field, close or sections())}"
 
 
 def value_problem(field: str, value: Any) -> Problem | None:

@@ -146,8 +146,8 @@ def load_base(base: Node, path: Path, parents: tuple[Path, ...] = ()) -> dict[st
         raise SweepError(f"base: {base.value} leads back to itself", base.location)
     if not target.is_file():
         raise SweepError(
-            f"base: there is no file {target}{similar_file(target)}; "
-            f"a relative path starts at the folder of this file",
+            f"base: there is no file {target} (a relative path starts at the folder of this "
+            f"file){similar_file(target)}",
             base.location,
         )
     return load_config_tree(target, chain)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 DEFAULT_COHORT = 8
 """Trials that share one job when `cohort` is true."""
@@ -34,8 +34,21 @@ def parse_time_s(text: str) -> int:
     return round(total)
 
 
-def _valid_time(text: str) -> str:
-    parse_time_s(text)
+def _no_bare_number(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f'{value} has no unit; write "{value}h" or "{value}min"')
+    return value
+
+
+def _valid_cohort(value: Any) -> Any:
+    if not isinstance(value, int) or (not isinstance(value, bool) and value < 1):
+        raise ValueError(f"{value!r} is no cohort size; use true, false, or a number from 1 up")
+    return value
+
+
+def _valid_time(text: str | None) -> str | None:
+    if text is not None:
+        parse_time_s(text)
     return text
 
 
@@ -59,13 +72,15 @@ class Resources(BaseModel):
     """CPU cores of one job that trains without a GPU."""
     mem_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Memory of one job on each node, in GB; null: the scheduler's default."""
-    time: Annotated[str, AfterValidator(_valid_time)] | None = "24h"
+    time: Annotated[str | None, BeforeValidator(_no_bare_number), AfterValidator(_valid_time)] = (
+        "24h"
+    )
     """Time limit of one job ("24h", "90min", "1-12:00:00"); null: the scheduler's default."""
     max_parallel: PositiveInt | None = None
     """Jobs that may run at the same time; null: as many as fit."""
     partition: str | None = None
     """SLURM partition; null: the cluster's default."""
-    cohort: bool | PositiveInt = True
+    cohort: Annotated[bool | PositiveInt, BeforeValidator(_valid_cohort)] = True
     """Most trials that share one job, its images and its teacher; true: 8; false or 1: none."""
 
     @property

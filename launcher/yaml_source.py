@@ -51,7 +51,11 @@ class Node:
         """What the value is, in words for a message."""
         if isinstance(self.value, Mapping):
             return "a mapping"
-        return "a list" if isinstance(self.value, tuple) else repr(self.value)
+        if isinstance(self.value, tuple):
+            return "a list"
+        if self.value is None or isinstance(self.value, bool):
+            return {None: "null", True: "true", False: "false"}[self.value]
+        return repr(self.value)
 
     def plain(self) -> Any:
         """The value as dicts, lists and scalars."""
@@ -148,11 +152,11 @@ def _read_text(path: Path) -> str:
 def similar_file(path: Path) -> str:
     """A hint such as `; did you mean "sweeps/quickstart.yaml"?`, or nothing."""
     try:
-        names = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".yaml"]
+        names = {e.stem: e.name for e in path.parent.iterdir() if e.suffix in (".yaml", ".yml")}
     except OSError:
         return f"; {path.parent} is no folder" if not path.parent.is_dir() else ""
-    close = difflib.get_close_matches(path.name, names, n=1)
-    return f'; did you mean "{path.with_name(close[0])}"?' if close else ""
+    close = difflib.get_close_matches(path.stem, names, n=1)
+    return f'; did you mean "{path.with_name(names[close[0]])}"?' if close else ""
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, source: str) -> YamlError:
