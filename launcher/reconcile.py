@@ -19,36 +19,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deit_core.errors import RunDirError, SchemaError
-from deit_core.records import PlannedTrial, PlanRecord
+from deit_core.errors import RunDirError
 from deit_core.run_dir import RunDir, write_json
 from launcher.backends.base import Backend, Job
-from launcher.expand import Expansion, Trial
+from launcher.expand import Trial
 from launcher.locks import locked
 from launcher.observe import Observation, TrialJob, observe
 from launcher.plan import NO_WISH, Plan, PlannedJob, Situation, Wish, make_plan
+from launcher.request import Request
 from launcher.resources import Resources
-from launcher.sweep_dir import SweepDir, choose_folder, one_line_errors, runs_lock, sweep_hash
+from launcher.sweep_dir import SweepDir, choose_folder, one_line_errors, runs_lock
 from launcher.trial_dirs import create_trials, locate
-
-
-@dataclass(frozen=True)
-class Request:
-    """A sweep to carry out: what a sweep file, or an existing sweep folder, amounts to."""
-
-    name: str
-    expansion: Expansion
-    resources: Resources
-    text: str = ""
-    """Verbatim sweep file."""
-    source: str = ""
-    description: str = ""
-    command: str = ""
-
-    @property
-    def digest(self) -> str:
-        """Identity of the sweep."""
-        return sweep_hash(self.name, [trial.trial_id for trial in self.expansion.trials])
 
 
 @dataclass(frozen=True)
@@ -103,7 +84,7 @@ def reconcile(
         found = locate(runs, sweep_dir, ids)
         _plan(request, observe(found, backend), backend, NO_WISH)  # refuse before writing
         paths = create_trials(sweep_dir, request.expansion.trials, found)
-        sweep_dir.write_plan(_plan_record(sweep_dir, request), request.text)
+        sweep_dir.write_plan(request.record(_created_utc(sweep_dir)), request.text)
         then(sweep_dir)
         return _carry_out(sweep_dir, request, paths, backend, NO_WISH)
 
@@ -172,33 +153,10 @@ def _seconds_by_group(
 # writing things down -------------------------------------------------------------------------
 
 
-def _plan_record(sweep_dir: SweepDir, request: Request) -> PlanRecord:
-    created = datetime.now(UTC).isoformat(timespec="seconds")
+def _created_utc(sweep_dir: SweepDir) -> str:
     if sweep_dir.plan_file.exists():
-        created = sweep_dir.read_plan().created_utc
-    expansion = request.expansion
-    return PlanRecord(
-        sweep=request.name,
-        description=request.description,
-        sweep_hash=request.digest,
-        created_utc=created,
-        command=request.command,
-        source=request.source,
-        axes=expansion.axes,
-        trials=tuple(
-            PlannedTrial(
-                trial_id=trial.trial_id,
-                group_id=trial.group_id,
-                name=trial.name,
-                role=trial.role,
-                seed=trial.seed,
-                swept=trial.swept,
-            )
-            for trial in expansion.trials
-        ),
-        notes=expansion.notes,
-        resources=request.resources.model_dump(mode="json"),
-    )
+        return sweep_dir.read_plan().created_utc
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _adopt(observations: Iterable[Observation], backend: Backend) -> int:
@@ -279,44 +237,3 @@ def record_job(run_dirs: Iterable[Path], job: TrialJob) -> None:
     values = job.model_dump(mode="json")
     for path in run_dirs:
         write_json(RunDir(path).job_file, values, durable=False)
-
-
-# from a folder back to a request ----------------------------------------------------------------
-
-
-def read_request(sweep_dir: SweepDir) -> Request:
-    """The sweep that a folder holds, for commands that are not given its file.
-
-    Raises:
-        RunDirError: the plan or a trial's config cannot be read.
-        SchemaError: it was written by a newer version.
-    """
-    record = sweep_dir.read_plan()
-    trials = tuple(_read_trial(sweep_dir, planned) for planned in record.trials)
-    try:
-        resources = Resources.model_validate(record.resources, strict=False)
-    except ValueError as error:
-        raise SchemaError(f"{sweep_dir.plan_file} is damaged: resources: {error}") from None
-    return Request(
-        name=record.sweep,
-        expansion=Expansion(trials, record.axes, len(trials), record.notes),
-        resources=resources,
-        source=record.source,
-        description=record.description,
-        command=record.command,
-    )
-
-
-def _read_trial(sweep_dir: SweepDir, planned: PlannedTrial) -> Trial:
-    config = RunDir(sweep_dir.trials / planned.trial_id).read_config()
-    teacher = config.teacher.trial if config.teacher else None
-    return Trial(
-        trial_id=planned.trial_id,
-        group_id=planned.group_id,
-        name=planned.name,
-        role=planned.role,
-        seed=planned.seed,
-        swept=planned.swept,
-        config=config,
-        after=(teacher,) if teacher else (),
-    )

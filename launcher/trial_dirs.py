@@ -24,7 +24,7 @@ def locate(runs: Path, sweep_dir: SweepDir, trial_ids: Collection[str]) -> dict[
         RunDirError: a folder or a status cannot be read.
     """
     wanted = set(trial_ids)
-    found = _own(sweep_dir, wanted)
+    found = own_paths(sweep_dir, wanted)
     elsewhere: dict[str, list[Path]] = {}
     for folder in sweep_folders(runs):
         if folder.name != sweep_dir.path.name:
@@ -37,7 +37,8 @@ def locate(runs: Path, sweep_dir: SweepDir, trial_ids: Collection[str]) -> dict[
     return found
 
 
-def _own(sweep_dir: SweepDir, wanted: set[str]) -> dict[str, Path]:
+def own_paths(sweep_dir: SweepDir, wanted: set[str]) -> dict[str, Path]:
+    """Real paths of those trials that the sweep folder holds or links. Raises RunDirError."""
     if not sweep_dir.trials.is_dir():
         return {}
     with one_line_errors("read the sweep's trials"), os.scandir(sweep_dir.trials) as entries:

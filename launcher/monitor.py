@@ -1,0 +1,153 @@
+"""The state of a sweep as rows, for `status`, `--watch` and `--json`."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from deit_core.errors import RunDirError
+from deit_core.records import PlannedTrial, PlanRecord
+from deit_core.run_dir import RunDir
+from launcher.backends.base import Backend
+from launcher.observe import ACTIVE, NOTHING, Observation, observe
+from launcher.sweep_dir import SweepDir
+from launcher.trial_dirs import own_paths
+
+STATUS_SCHEMA_VERSION = 1
+"""Raised when a field of `status --json` changes its meaning or goes away."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial of a sweep. The fields are those of `status --json`."""
+
+    trial_id: str
+    group_id: str
+    name: str
+    role: str
+    seed: int
+    swept: dict[str, Any]
+    state: str
+    """new, queued, running, stopped, completed, failed, pruned, unknown or damaged."""
+    failure: str | None
+    reason: str | None
+    attempt: int
+    step: int
+    total_steps: int | None
+    epoch: float
+    val_top1: float | None
+    train_images_per_s: float | None
+    train_loss: float | None
+    eta_s: float | None
+    heartbeat_age_s: float | None
+    job: str | None
+    path: str | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A sweep at one moment."""
+
+    sweep: str
+    path: Path
+    axes: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def counts(self) -> dict[str, int]:
+        """Number of trials by state."""
+        return dict(Counter(row.state for row in self.rows))
+
+    def settled(self) -> bool:
+        """Whether nothing works on any trial."""
+        return not any(row.state in ACTIVE for row in self.rows)
+
+    def all_completed(self) -> bool:
+        """Whether every trial has a result."""
+        return all(row.state in ("completed", "pruned") for row in self.rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `status --json` prints."""
+        return {
+            "schema_version": STATUS_SCHEMA_VERSION,
+            "sweep": self.sweep,
+            "path": str(self.path),
+            "counts": self.counts(),
+            "trials": [asdict(row) for row in self.rows],
+        }
+
+
+class Monitor:
+    """Looks at a sweep again and again; trials with a result are read once."""
+
+    def __init__(self, sweep_dir: SweepDir, backend: Backend) -> None:
+        self.sweep_dir = sweep_dir
+        self.backend = backend
+        self.plan: PlanRecord = sweep_dir.read_plan()
+        self._completed: dict[str, Row] = {}
+
+    def look(self) -> Snapshot:
+        """The sweep now. Raises RunDirError when the sweep folder itself cannot be read."""
+        wanted = {trial.trial_id for trial in self.plan.trials} - self._completed.keys()
+        seen = observe(own_paths(self.sweep_dir, wanted), self.backend)
+        now = time.time()
+        rows = []
+        for planned in self.plan.trials:
+            row = self._completed.get(planned.trial_id)
+            if row is None:
+                row = _row(planned, seen.get(planned.trial_id, NOTHING), now)
+                if row.state == "completed":
+                    self._completed[planned.trial_id] = row
+            rows.append(row)
+        return Snapshot(self.plan.sweep, self.sweep_dir.path, self.plan.axes, tuple(rows))
+
+
+def _row(planned: PlannedTrial, seen: Observation, now: float) -> Row:
+    status = seen.status
+    beat = status.heartbeat_unix_s if seen.condition == "running" else None
+    running = seen.condition == "running"
+    return Row(
+        trial_id=planned.trial_id,
+        group_id=planned.group_id,
+        name=planned.name,
+        role=planned.role,
+        seed=planned.seed,
+        swept=dict(planned.swept),
+        state=seen.condition,
+        failure=status.failure,
+        reason=seen.problem or status.reason,
+        attempt=status.attempt,
+        step=status.step,
+        total_steps=status.total_steps,
+        epoch=status.epoch,
+        val_top1=_val_top1(seen),
+        train_images_per_s=status.train_images_per_s if running else None,
+        train_loss=status.train_loss if running else None,
+        eta_s=status.eta_s if running else None,
+        heartbeat_age_s=None if beat is None else round(max(0.0, now - beat), 1),
+        job=seen.job.job_id if seen.job and seen.condition in ACTIVE else None,
+        path=None if seen.path is None else str(seen.path),
+    )
+
+
+def _val_top1(seen: Observation) -> float | None:
+    """The result where there is one, else the latest evaluation."""
+    if seen.condition == "completed" and seen.path is not None:
+        try:
+            summary = RunDir(seen.path).read_summary()
+        except RunDirError:
+            summary = None
+        if summary is not None:
+            return summary.val_top1
+    return seen.status.val_top1
+
+
+def by_group(rows: tuple[Row, ...]) -> Mapping[str, list[Row]]:
+    """Rows by group, in plan order."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.group_id, []).append(row)
+    return groups

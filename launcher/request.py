@@ -1,0 +1,111 @@
+"""A sweep to carry out: what a sweep file, or an existing sweep folder, amounts to."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+
+from deit_core.errors import SchemaError
+from deit_core.records import PlannedTrial, PlanRecord
+from deit_core.run_dir import RunDir
+from launcher.expand import Expansion, Trial, expand
+from launcher.resources import Resources
+from launcher.sweep import Sweep
+from launcher.sweep_dir import SweepDir, sweep_hash
+
+
+@dataclass(frozen=True)
+class Request:
+    """Name, trials and resources of a sweep, and where they come from."""
+
+    name: str
+    expansion: Expansion
+    resources: Resources = field(default_factory=Resources)
+    text: str = ""
+    """Verbatim sweep file."""
+    source: str = ""
+    description: str = ""
+    command: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Identity of the sweep: its name and its set of trials."""
+        return sweep_hash(self.name, [trial.trial_id for trial in self.expansion.trials])
+
+    def record(self, created_utc: str) -> PlanRecord:
+        """plan.json of the sweep."""
+        return PlanRecord(
+            sweep=self.name,
+            description=self.description,
+            sweep_hash=self.digest,
+            created_utc=created_utc,
+            command=self.command,
+            source=self.source,
+            axes=self.expansion.axes,
+            trials=tuple(_planned(trial) for trial in self.expansion.trials),
+            notes=self.expansion.notes,
+            resources=self.resources.model_dump(mode="json"),
+        )
+
+
+def _planned(trial: Trial) -> PlannedTrial:
+    return PlannedTrial(
+        trial_id=trial.trial_id,
+        group_id=trial.group_id,
+        name=trial.name,
+        role=trial.role,
+        seed=trial.seed,
+        swept=trial.swept,
+    )
+
+
+def request_of(sweep: Sweep) -> Request:
+    """Expand a sweep file. Raises SweepError."""
+    return Request(
+        name=sweep.name,
+        expansion=expand(sweep),
+        resources=sweep.resources,
+        text=sweep.text,
+        source=str(sweep.source),
+        description=sweep.description,
+        command=" ".join(["deit-launch", *sys.argv[1:]]),
+    )
+
+
+def read_request(sweep_dir: SweepDir) -> Request:
+    """The sweep that a folder holds, for commands that are not given its file.
+
+    Raises:
+        RunDirError: the plan or a trial's config cannot be read.
+        SchemaError: it was written by a newer version.
+    """
+    record = sweep_dir.read_plan()
+    trials = tuple(_trial(sweep_dir, planned) for planned in record.trials)
+    try:
+        resources = Resources.model_validate(record.resources)
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        raise SchemaError(f"{sweep_dir.plan_file} is damaged: resources: {first}") from None
+    return Request(
+        name=record.sweep,
+        expansion=Expansion(trials, record.axes, len(trials), record.notes),
+        resources=resources,
+        source=record.source,
+        description=record.description,
+        command=record.command,
+    )
+
+
+def _trial(sweep_dir: SweepDir, planned: PlannedTrial) -> Trial:
+    config = RunDir(sweep_dir.trials / planned.trial_id).read_config()
+    teacher = config.teacher.trial if config.teacher else None
+    return Trial(
+        trial_id=planned.trial_id,
+        group_id=planned.group_id,
+        name=planned.name,
+        role=planned.role,
+        seed=planned.seed,
+        swept=planned.swept,
+        config=config,
+        after=(teacher,) if teacher else (),
+    )
