@@ -57,7 +57,7 @@ def _lost(sweep: SweepResults) -> str:
 
 def _is_lost(trial: TrialResult) -> bool:
     """Whether nothing will bring a result without the user's doing."""
-    return trial.state in ("completed", "failed", "pruned", "damaged")
+    return trial.state in ("failed", "pruned", "damaged")
 
 
 # distillation against none -----------------------------------------------------------------
@@ -102,10 +102,11 @@ def _arm(analysis: Analysis, effect: Effect, rounding: Rounding) -> str:
         for group, c in analysis.comparisons.items()
         if analysis.results[group].variant.swept[KIND] == effect.kind and c.interval
     )
-    means = (
-        f", {rounding.plain(analysis.results[comparison.group_id].mean)} against "
-        f"{rounding.percent(analysis.results[comparison.baseline_id].mean)} top-1"
-    )
+    sides = [comparison.group_id, comparison.baseline_id]
+    if comparison.verdict == "baseline better":
+        sides.reverse()
+    first, second = (analysis.results[group].mean for group in sides)
+    means = f", {rounding.plain(first)} against {rounding.percent(second)} top-1"
     return _compare_sentence(name, "no distillation", comparison, rounding, means)
 
 
@@ -120,7 +121,7 @@ def _compare_sentence(
     elif found.verdict == "baseline better":
         flipped = Interval(-found.interval.high, -found.interval.low)
         amount = _amount(-found.delta, flipped, rounding)
-        sentence = f"{base} is better than {name}: {amount}{note.replace(', ', '; ', 1)}."
+        sentence = f"{base} is better than {name}{note}: {amount}."
     else:
         sentence = f"{name} is not distinguishable from {base}{note}: {amount}."
     return sentence[0].upper() + sentence[1:]

@@ -48,10 +48,8 @@ class TrialResult:
 
     @property
     def result(self) -> SummaryRecord | None:
-        """The summary of a trial that completed with a finite accuracy, else None."""
-        if self.state == "completed" and self.summary and self.summary.val_top1 is not None:
-            return self.summary
-        return None
+        """The summary of a trial that completed, else None."""
+        return self.summary if self.state == "completed" else None
 
 
 @dataclass(frozen=True)
@@ -148,16 +146,18 @@ def _read_trial(run_dir: RunDir, planned: PlannedTrial) -> TrialResult:
     summary, env = run_dir.read_summary(), run_dir.read_env()
     if summary is not None and not run_dir.status_file.exists():
         raise RunDirError(f"{run_dir.path} is half deleted: {run_dir.status_file.name} is missing")
-    if status.state == "completed" and summary is None:
-        raise RunDirError(f"{run_dir.path} is half deleted: {run_dir.summary_file.name} is missing")
-    reason = _why_no_result(status, summary)
+    if status.state == "completed":
+        if summary is None:
+            raise RunDirError(
+                f"{run_dir.path} is half deleted: {run_dir.summary_file.name} is missing"
+            )
+        if summary.val_top1 is None:
+            raise RunDirError(f"{run_dir.summary_file} holds no accuracy")
+    reason = None if status.state == "completed" else _why_no_result(status)
     return TrialResult(planned, run_dir.path, status.state, reason, status, summary, env, config)
 
 
-def _why_no_result(status: StatusRecord, summary: SummaryRecord | None) -> str | None:
-    if status.state == "completed":
-        finite = summary is not None and summary.val_top1 is not None
-        return None if finite else "completed, but its accuracy is not a number"
+def _why_no_result(status: StatusRecord) -> str:
     progress = f"at step {status.step}"
     if status.total_steps:
         progress += f" of {status.total_steps}"

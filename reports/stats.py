@@ -101,7 +101,7 @@ def spread(groups: Groups) -> Spread:
     if df == 0:
         return Spread(None, 0, None)
     total = math.fsum((len(groups[name]) - 1) * sd**2 for name, sd in replicated.items())
-    varying = [groups[name] for name, sd in replicated.items() if sd > 0]
+    varying = [np.asarray(groups[name], dtype=float) for name, sd in replicated.items() if sd > 0]
     p = float(stats.bartlett(*varying).pvalue) if len(varying) >= 2 else None
     return Spread(math.sqrt(total / df), df, p)
 
@@ -180,8 +180,11 @@ def _legendre(degree: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _chi_nodes(df: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of E[f(s / sigma)] over the law of a standard deviation with `df`."""
-    u, weights = _legendre(96)
-    return np.sqrt(stats.chi2.ppf((u + 1) / 2, df) / df), weights / 2
+    nodes, weights = _legendre(128)
+    low, high = np.sqrt(stats.chi2.ppf([1e-15, 1 - 1e-15], df) / df)
+    s = low + (high - low) * (nodes + 1) / 2
+    density = 2 * df * s * stats.chi2.pdf(df * s**2, df)
+    return s, weights * density * (high - low) / 2
 
 
 def _all_inside(bound: np.ndarray, n_baseline: int, compared: Counter[int]) -> np.ndarray:
