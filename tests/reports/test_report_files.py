@@ -182,7 +182,7 @@ def test_markdown(output: Path) -> None:
     assert text.startswith("# Report of the sweep quick\n\nPreliminary: 1 of 9 trials")
     assert "\n\n**Be careful:**\n\n- " in text
     assert "](figures/accuracy.svg)" in text
-    assert re.search(r"^\| none \| 3/3 \| 80\.37 ± [\d.]+ \|", text, re.MULTILINE)
+    assert re.search(r"^\| none \| 3/3 \| 80\.4 ± [\d.]+ \|", text, re.MULTILINE)
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in block.splitlines()}) == 1
 
