@@ -143,7 +143,7 @@ def _draw(plot: AccuracyPlot) -> ElementTree.Element:
         figure = Figure(figsize=_size(plot), layout="constrained")
         figure.patch.set_visible(False)
         _draw_axes(figure.add_subplot(), plot)
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg")
     return _annotate(ElementTree.fromstring(buffer.getvalue()), plot)
 
 
@@ -224,7 +224,7 @@ def _draw_row(axes: Axes, y: int, row: PlotRow, style: tuple[str, str]) -> None:
 
 
 def _annotate(root: ElementTree.Element, plot: AccuracyPlot) -> ElementTree.Element:
-    """Add names for assistive technology; drop what names other places."""
+    """Add names for assistive technology; drop the metadata, which hold a date."""
     for child in list(root):
         if child.tag == f"{{{_SVG}}}metadata":
             root.remove(child)
