@@ -114,12 +114,12 @@ def load_config_tree(path: Path, parents: tuple[Path, ...] = ()) -> dict[str, No
         SweepError: unreadable, a sweep file, or a base that leads back to itself.
     """
     document = load_yaml(path)
-    for key in SWEEP_ONLY_KEYS:
-        if key in document.entries:
+    for key, node in document.entries.items():
+        if key in SWEEP_ONLY_KEYS:
             raise SweepError(
                 f'"{key}" belongs to a sweep file, but a training config is expected here; '
                 f"run a sweep file with `deit-launch sweep`",
-                document.entries[key].where,
+                node.where,
             )
     entries = dict(document.entries)
     base = entries.pop("base", None)
