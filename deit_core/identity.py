@@ -141,8 +141,14 @@ def canonical(config: RunConfig) -> RunConfig:
     return _updated(config, updates)
 
 
+_to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 def _digest(values: Any) -> str:
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return _sha256(_to_json(values))
+
+
+def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -163,8 +169,8 @@ def identify(config: RunConfig, seeds: Iterable[int]) -> tuple[RunConfig, str, t
     values = _identity(config)
     values.pop("seed")
     group = _digest(values)
-    trial_ids = (_digest({"group": group, "seed": seed})[:ID_LENGTH] for seed in seeds)
-    return config, group[:ID_LENGTH], tuple(trial_ids)
+    trial_ids = tuple(_sha256(f"{group} seed={seed}")[:ID_LENGTH] for seed in seeds)
+    return config, group[:ID_LENGTH], trial_ids
 
 
 def trial_and_group_id(config: RunConfig) -> tuple[str, str]:
