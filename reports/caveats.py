@@ -79,7 +79,10 @@ def _baseline_absent(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
         if v.group_id not in baseline.of and v.group_id not in baseline.groups
     ]
     if alone:
-        yield f"No baseline has the same settings, so there is no comparison: {listing(alone)}."
+        yield (
+            f"No baseline has the same settings, so there is no comparison: {listing(alone)}; "
+            f"--baseline chooses one."
+        )
 
 
 def _unequal_spread(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:

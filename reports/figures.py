@@ -7,7 +7,6 @@ First the data (`PlotRow`), then the drawing. The same data gives the same bytes
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -65,6 +64,11 @@ class AccuracyPlot:
     title: str
     description: str
 
+    @property
+    def has_crosses(self) -> bool:
+        """Whether a seed has no result."""
+        return any(point.top1 is None for row in self.rows for point in row.points)
+
 
 def accuracy_plot(analysis: Analysis, finding: str) -> AccuracyPlot:
     """The plot's data; `finding` is the sentence it shows."""
@@ -81,8 +85,8 @@ def accuracy_plot(analysis: Analysis, finding: str) -> AccuracyPlot:
         tuple(families),
         analysis.results[baselines[0]].mean if alone else None,
         "Top-1 accuracy of every seed, by variant",
-        f"{finding} {finished} of {planned} seeds have a result and are drawn as points, with "
-        f"the mean and its 95 % interval below them; the others are crosses at the left edge.",
+        f"{finding} {finished} of {planned} seeds have a result and are drawn as points, with the "
+        f"mean and its 95 % interval below them. A seed without a result is a cross at the left.",
     )
 
 
@@ -174,7 +178,7 @@ def _draw_axes(axes: Axes, plot: AccuracyPlot) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     axes.grid(axis="x", color="#8884", linewidth=0.6)
     axes.set_axisbelow(True)
-    _limit_x(axes, plot.rows)
+    _limit_x(axes, plot)
     if plot.reference is not None:
         axes.axvline(plot.reference, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     for y, row in enumerate(plot.rows):
@@ -182,8 +186,9 @@ def _draw_axes(axes: Axes, plot: AccuracyPlot) -> None:
         _draw_row(axes, y, row, style)
 
 
-def _limit_x(axes: Axes, rows: Sequence[PlotRow]) -> None:
+def _limit_x(axes: Axes, plot: AccuracyPlot) -> None:
     """Room for every point and interval, and at the left for the crosses of unfinished seeds."""
+    rows = plot.rows
     marks = [p.top1 for row in rows for p in row.points if p.top1 is not None]
     marks += [
         edge for row in rows if row.interval for edge in (row.interval.low, row.interval.high)
@@ -193,8 +198,7 @@ def _limit_x(axes: Axes, rows: Sequence[PlotRow]) -> None:
         return
     low, high = min(marks), max(marks)
     margin = max(0.05 * (high - low), 0.2)
-    crosses = any(point.top1 is None for row in rows for point in row.points)
-    axes.set_xlim(low - margin * (3 if crosses else 1), high + margin)
+    axes.set_xlim(low - margin * (3 if plot.has_crosses else 1), high + margin)
 
 
 def _draw_row(axes: Axes, y: int, row: PlotRow, style: tuple[str, str]) -> None:

@@ -112,3 +112,10 @@ def test_the_best_of_many(clean: SweepWriter) -> None:
 def test_a_failed_teacher(clean: SweepWriter, kinds: KindsWriter) -> None:
     found = caveats(kinds(none=NONE, hard=HARD, teacher="failed"))
     assert found == {"incomplete": "The teacher's own run is failed."}
+
+
+def test_a_variant_without_a_baseline_is_named(clean: SweepWriter) -> None:
+    clean.variant({"distill.kind": "none", "model.depth": 4}, NONE)
+    clean.variant({"distill.kind": "hard", "model.depth": 6}, HARD)
+    found = caveats(clean.finish())["baseline_absent"]
+    assert "there is no comparison: kind=hard, depth=6; --baseline chooses one" in found
