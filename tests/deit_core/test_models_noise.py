@@ -39,12 +39,18 @@ def test_keyed_masks_leave_the_global_generator_alone(layer: type[KeyedNoise]) -
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_seed_step_layer_and_kind_each_change_the_mask(layer: type[KeyedNoise]) -> None:
+def test_seed_step_and_layer_each_change_the_mask(layer: type[KeyedNoise]) -> None:
     base = mask(layer, StepKey(1, 5))
     assert not torch.equal(mask(layer, StepKey(2, 5)), base)
     assert not torch.equal(mask(layer, StepKey(1, 6)), base)
     assert not torch.equal(mask(layer, StepKey(1, 5), site=2), base)
-    assert not torch.equal(mask(Dropout, StepKey(1, 5)), mask(DropPath, StepKey(1, 5)))
+
+
+def test_dropout_and_drop_path_do_not_share_numbers() -> None:
+    slot, samples = KeySlot(), torch.ones(64, 1)  # one number each: masks of one shape
+    slot.key = StepKey(1, 5)
+    one, other = (layer(0.5, slot, 1).train()(samples) for layer in LAYERS)
+    assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
