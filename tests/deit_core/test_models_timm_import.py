@@ -14,8 +14,7 @@ def refuse(path):
 torch.ops.load_library = refuse
 """
 # Declares what torchvision's own library would: the names are then taken.
-WITH_OPERATORS = """
-import torch
+WITH_OPERATORS = f"""{WITHOUT_OPERATORS}
 own = torch.library.Library("torchvision", "DEF")
 for name in ("nms", "qnms"):
     own.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
