@@ -132,6 +132,10 @@ def canonical(config: RunConfig) -> RunConfig:
     """The resolved config with everything that has no effect set to its default."""
     config = resolve(config)
     updates: dict[str, Any] = {}
+    if config.model.name not in VARIANTS:  # timm initialises its own models
+        own = ModelConfig()
+        ignored = {"init": own.init, "pos_embed_std": own.pos_embed_std}
+        updates["model"] = _updated(config.model, ignored)
     distill, default = config.distill, DistillConfig()
     if distill.kind == "none":
         updates |= {"distill": default, "teacher": None}

@@ -191,3 +191,10 @@ def test_durations(value: int, per_epoch: int) -> None:
 def test_half_a_step_is_no_duration() -> None:
     with pytest.raises(ValueError, match="whole number of steps"):
         parse_duration("1.5step")
+
+
+def test_timm_models_ignore_our_initialisation() -> None:
+    convnet = {"name": "resnet18", "patch_size": None}
+    assert trial_id_of(config_with(model=convnet)) == trial_id_of(
+        config_with(model={**convnet, "init": "fan_in", "pos_embed_std": 0.2})
+    )

@@ -90,9 +90,11 @@ def test_tensorboard_shows_the_sweep(sweep: Path) -> None:
     with tensorboard(sweep) as address:
         wait_for(lambda: set(ask(f"{address}/data/runs")) == runs)
         tags = wait_for(
-            lambda: (found := ask(f"{address}/data/plugin/scalars/tags"))
-            and all("val/top1" in found.get(run, ()) for run in runs)
-            and found
+            lambda: (
+                (found := ask(f"{address}/data/plugin/scalars/tags"))
+                and all("val/top1" in found.get(run, ()) for run in runs)
+                and found
+            )
         )
         for name in SWEPT:
             run_tags = tags[f"tensorboard/{name}"]
