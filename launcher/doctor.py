@@ -48,27 +48,29 @@ def _folder(runs: Path) -> list[Check]:
     place = runs
     while not place.exists():
         place = place.parent
-    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
-        return [Check("runs folder", False, f"{runs}: no permission to write in {place}")]
+    try:
+        with tempfile.TemporaryDirectory(dir=place, prefix=".doctor.") as folder:
+            locking = _locking(Path(folder) / "lock")
+    except OSError as error:
+        return [Check("runs folder", False, f"{runs}: cannot write in {place}: {error.strerror}")]
     free_gb = shutil.disk_usage(place).free / 1e9
     return [
         Check("runs folder", True, f"{runs}{'' if place == runs else ' (not made yet)'}"),
         Check("disk", free_gb >= _LEAST_FREE_GB, f"{free_gb:.1f} GB free"),
-        _locking(place),
+        locking,
     ]
 
 
-def _locking(place: Path) -> Check:
+def _locking(file: Path) -> Check:
     """Whether a second open file is refused a lock that the first one holds."""
     try:
-        with tempfile.TemporaryDirectory(dir=place, prefix=".doctor.") as folder:
-            handles = [take_lock(Path(folder) / "lock"), take_lock(Path(folder) / "lock")]
-    except (OSError, RunDirError) as error:
+        first, second = take_lock(file), take_lock(file)
+    except RunDirError as error:
         return Check("file locks", False, str(error))
-    for handle in handles:
+    for handle in (first, second):
         if handle is not None:
             os.close(handle)
-    ok = handles[0] is not None and handles[1] is None
+    ok = first is not None and second is None
     return Check("file locks", ok, "work" if ok else "are ignored by this file system")
 
 

@@ -102,7 +102,9 @@ class LocalBackend:
         gpus = ", ".join(slots.gpus) or "none"
         waiting = len(self.queue.tags())
         alive = self.runner_is_alive()
-        served = f"{waiting} jobs, runner {'alive' if alive else 'not running'}"
+        served = (
+            f"{waiting} jobs, runner {'alive' if alive else 'not running'}" if waiting else "empty"
+        )
         if waiting and not alive:
             served += f"; any `deit-launch sweep` restarts it, its log is {self.queue.runner_log}"
         return [

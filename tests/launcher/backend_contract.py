@@ -8,7 +8,7 @@ import os
 import signal
 
 import pytest
-from conftest import make_trial, moment, started, until
+from launch_support import make_trial, moment, started, until
 
 from launcher.backends.base import Job
 

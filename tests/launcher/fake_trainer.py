@@ -17,7 +17,6 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
 
 from deit_core.records import StatusRecord, SummaryRecord
 from deit_core.run_dir import RunDir

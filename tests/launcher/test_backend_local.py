@@ -5,7 +5,7 @@ import signal
 
 import pytest
 from backend_contract import BackendContract
-from conftest import FAKE_TRAINER, make_trial, runner_pid, started, starts, until
+from launch_support import FAKE_TRAINER, make_trial, runner_pid, started, starts, until
 
 from launcher.backends.base import Job
 from launcher.backends.local import LocalBackend

@@ -1,0 +1,83 @@
+"""Run directories with a stand-in trainer, and the end of every process they started."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from deit_core.config import RunConfig, parse_run_config
+from deit_core.identity import canonical, trial_and_group_id
+from deit_core.records import TrialRecord
+from deit_core.run_dir import RunDir
+from launcher.backends.local import LocalBackend
+from launcher.backends.local_queue import LocalQueue
+
+FAKE_TRAINER = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
+
+
+def until(condition, timeout_s=30.0):
+    """Poll until the condition holds; returns its value."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+    return value
+
+
+def digits_config(**sections) -> RunConfig:
+    values = {"data": {"source": "digits"}, "train": {"global_batch_size": 16}}
+    return canonical(parse_run_config(values | sections))
+
+
+def make_trial(folder: Path, seed: int, **behaviour) -> RunDir:
+    config = digits_config(seed=seed)
+    trial_id, group_id = trial_and_group_id(config)
+    run = RunDir(folder / trial_id)
+    run.create(
+        TrialRecord(trial_id=trial_id, group_id=group_id, name=f"seed={seed}", seed=seed), config
+    )
+    behave(run, **behaviour)
+    return run
+
+
+def behave(run: RunDir, **behaviour) -> None:
+    (run.path / "behaviour.json").write_text(json.dumps(behaviour))
+
+
+def starts(run: RunDir) -> list[str]:
+    log = run.path / "starts.log"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def started(run: RunDir) -> int:
+    return sum(line.startswith("start") for line in starts(run))
+
+
+def moment(run: RunDir, what: str) -> float:
+    """When the trial first started or ended."""
+    return next(float(line.split()[2]) for line in starts(run) if line.startswith(what))
+
+
+def runner_pid(runs: Path) -> int | None:
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return int(LocalQueue(runs).runner_lock.read_text())
+    return None
+
+
+def kill_everything(runs: Path) -> None:
+    """End the runner and the jobs of this folder, by their process ids."""
+    queue = LocalQueue(runs)
+    backend = LocalBackend(runs)
+    pid = runner_pid(runs)
+    if pid and backend.runner_is_alive():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not backend.runner_is_alive())
+    for tag in queue.tags():
+        job = queue.pid(tag)
+        if job:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(job, signal.SIGKILL)

@@ -1,0 +1,315 @@
+"""The command line: its surface, its exit codes, its errors, and how fast it answers."""
+
+import json
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from launch_support import FAKE_TRAINER, behave, started, until
+from sweeps_for_tests import STUDENT, hold, runs_of, sweep_once, wait_for, write_sweep
+from typer.testing import CliRunner
+
+from deit_core.errors import UserError
+from launcher import cli
+from launcher.backends import local as local_module
+from launcher.monitor import Monitor
+from launcher.watch import Changes
+
+SURFACE = {
+    "sweep": {
+        "file",
+        "--set",
+        "--profile",
+        "--dry-run",
+        "--watch",
+        "--backend",
+        "--runs-dir",
+    },
+    "train": {"config", "--set", "--detach", "--backend", "--runs-dir"},
+    "status": {"sweep", "--json"},
+    "logs": {"trial", "-f", "--follow", "--sweep"},
+    "retry": {"trials", "--failed", "--sweep"},
+    "cancel": {"trials", "--all", "--sweep"},
+    "doctor": {"--runs-dir", "--backend"},
+}
+STATUS_FIELDS = {
+    "trial_id",
+    "group_id",
+    "name",
+    "role",
+    "seed",
+    "swept",
+    "state",
+    "failure",
+    "reason",
+    "attempt",
+    "step",
+    "total_steps",
+    "epoch",
+    "val_top1",
+    "train_images_per_s",
+    "train_loss",
+    "eta_s",
+    "heartbeat_age_s",
+    "job",
+    "path",
+}
+
+
+@pytest.fixture(autouse=True)
+def fake_trainer(monkeypatch):
+    monkeypatch.setattr(local_module, "TRAINER", FAKE_TRAINER)
+    monkeypatch.delenv("DEIT_RUNS", raising=False)
+
+
+def call(*arguments):
+    """Run the program in this process; returns exit code, stdout and the error line."""
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, UserError):
+        message = str(result.exception)
+        assert "\n" not in message
+        return 2, result.stdout, message
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_surface_is_frozen():
+    command = typer.main.get_command(cli.app)
+    surface = {
+        name: {option for param in sub.params for option in (*param.opts, *param.secondary_opts)}
+        - {"--help"}
+        for name, sub in command.commands.items()
+    }
+    assert surface == SURFACE
+
+
+def cpu_seconds(code, *arguments):
+    """Processor time of a fresh interpreter, which other work on this machine hardly changes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    shown = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, shown
+
+
+@pytest.mark.parametrize("command", ["", *SURFACE])
+def test_help_is_fast_and_needs_no_torch(command):
+    code = (
+        "import sys; from launcher.cli import main; import atexit\n"
+        "atexit.register(lambda: sys.stderr.write(str('torch' in sys.modules)))\n"
+        "main()"
+    )
+    seconds, shown = cpu_seconds(code, *filter(None, [command]), "--help")
+    assert shown.stderr == "False"
+    assert "--help" in shown.stdout
+    assert seconds < 0.4
+
+
+def test_planning_10_000_trials_is_fast(runs, tmp_path):
+    rates = ", ".join(f"{index / 1e4:.4f}" for index in range(1, 1001))
+    file = write_sweep(tmp_path, seeds=str(list(range(10))), axes=f"optim.lr: [{rates}]")
+    code = "from launcher.cli import main; main()"
+    seconds, shown = cpu_seconds(code, "sweep", str(file), "--dry-run", "--runs-dir", str(runs))
+    assert "10,000 trials (10,000 to run)" in shown.stdout
+    assert "and 9,960 more trials" in shown.stdout
+    assert seconds < 3
+
+
+def test_version():
+    code, out, _ = call("--version")
+    assert (code, out.split()[0]) == (0, "deit-launch")
+
+
+def test_dry_run_prints_the_plan_and_changes_nothing(runs, tmp_path):
+    code, out, _ = call("sweep", write_sweep(tmp_path), "--dry-run")
+    assert code == 0
+    assert "small: 3 trials (3 to run)" in out
+    assert "policy: preempted, crashed or vanished: resumed by itself" in out
+    assert list(runs.iterdir()) == []
+    assert not (tmp_path / "reports").exists()
+
+
+def test_sweep_watch_then_again(runs, tmp_path):
+    file = write_sweep(tmp_path)
+    code, out, _ = call("sweep", file, "--watch")
+    assert code == 0
+    assert "submitted 3 jobs; folder: runs/" in out
+    assert out.count(": completed, top-1 80.00 %") + out.count("completed\n") >= 1
+    assert "next: deit-report reports/latest" in out
+    assert "tensorboard --logdir runs/" in out
+    assert (tmp_path / "reports" / "latest" / "plan.json").exists()
+    code, out, _ = call("sweep", file)
+    assert code == 0
+    assert "nothing to start" in out
+
+
+def test_some_failed_is_exit_3(runs, local, tmp_path):
+    file = write_sweep(tmp_path, seeds="[0, 1]")
+    outcome = hold(runs, file, local, tmp_path / "gate")
+    behave(runs_of(outcome)[1], diverge=True)
+    until(lambda: started(runs_of(outcome)[0]))
+    (tmp_path / "gate").touch()
+    until(lambda: not local.queue.tags())
+    runs_of(outcome)[1].summary_file.unlink(missing_ok=True)
+    failed = {"state": "failed", "failure": "diverged", "reason": "loss is nan at step 3"}
+    status = runs_of(outcome)[1].read_status().model_copy(update=failed)
+    runs_of(outcome)[1].write_status(status)
+    code, out, _ = call("sweep", file, "--watch")
+    assert code == 3
+    assert "failed, not tried again: 1 trial: loss is nan at step 3" in out
+    assert "deit-launch retry --failed" in out
+
+
+def test_ctrl_c_leaves_the_sweep_running(runs, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("launcher.watch.watch", interrupted)
+    file = write_sweep(tmp_path, seeds="[0]")
+    code, out, _ = call("sweep", file, "--watch")
+    assert code == 130
+    assert "sweep continues; re-attach: deit-launch status runs/" in out
+    until(lambda: json.loads(call("status", "--json")[1])["counts"] == {"completed": 1})
+
+
+def test_train_is_a_sweep_of_one(runs, tmp_path):
+    config = tmp_path / "mine.yaml"
+    config.write_text(STUDENT)
+    code, out, _ = call("train", config, "--set", "optim.lr=0.001")
+    assert code == 0
+    assert "mine: 1 completed" in out
+    code, out, _ = call("train", config, "--set", "optim.lr=0.001", "--detach")
+    assert "nothing to start" in out
+
+
+def test_status_json_schema_is_frozen(runs, local, tmp_path):
+    outcome = sweep_once(runs, write_sweep(tmp_path, seeds="[0]"), local)
+    wait_for(outcome)
+    code, out, _ = call("status", outcome.sweep_dir.path, "--json")
+    status = json.loads(out)
+    assert code == 0
+    assert set(status) == {"schema_version", "sweep", "path", "counts", "trials"}
+    assert status["schema_version"] == 1
+    assert set(status["trials"][0]) == STATUS_FIELDS
+    trial = status["trials"][0]
+    assert (trial["state"], trial["val_top1"], trial["attempt"]) == ("completed", 80.0, 1)
+
+
+def test_status_shows_running_trials(runs, local, tmp_path):
+    gate = tmp_path / "gate"
+    outcome = hold(runs, write_sweep(tmp_path), local, gate)
+    until(lambda: sum(started(run) for run in runs_of(outcome)) == 2)
+    code, out, _ = call("status", outcome.sweep_dir.path)
+    assert code == 0
+    assert re.search(r"small: 2 running · 1 queued", out)
+    assert re.search(r"running +1\.0 +50\.00 +123 +30s +\d+s ago +1", out)
+    gate.touch()
+    wait_for(outcome)
+
+
+def test_status_of_a_large_sweep_is_by_group(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(local_module.LocalBackend, "_ensure_runner", lambda self: None)
+    seeds = str(list(range(70)))
+    assert call("sweep", write_sweep(tmp_path, seeds=seeds))[0] == 0
+    lines = call("status")[1].splitlines()
+    assert lines[0] == "small: 70 queued"
+    assert len(lines) < 10
+
+
+def test_watching_prints_changes_only(runs, local, tmp_path):
+    gate = tmp_path / "gate"
+    outcome = hold(runs, write_sweep(tmp_path, seeds="[0]"), local, gate)
+    run = runs_of(outcome)[0]
+    until(lambda: started(run))
+    monitor, changes = Monitor(outcome.sweep_dir, local), Changes()
+    first = list(changes.since_last(monitor.look()))
+    assert [line.split(": ")[1] for line in first] == ["running"]
+    assert list(changes.since_last(monitor.look())) == []
+    run.write_status(run.read_status().model_copy(update={"val_top1": 61.0, "epoch": 2.0}))
+    [line] = changes.since_last(monitor.look())
+    assert "epoch 2.0, top-1 61.00 %, 123 images/s, 30s left" in line
+    gate.touch()
+    wait_for(outcome)
+    [line] = changes.since_last(monitor.look())
+    assert line.endswith("completed, top-1 80.00 %")
+
+
+def test_logs_of_a_trial_and_of_its_cohort(runs, local, tmp_path):
+    file = write_sweep(
+        tmp_path, seeds="[0]", axes="model.depth: [1, 2]", resources="{max_parallel: 1}"
+    )
+    outcome = sweep_once(runs, file, local)
+    wait_for(outcome)
+    until(lambda: not local.queue.tags())
+    sweep = outcome.sweep_dir.path
+    for run in runs_of(outcome):
+        code, out, _ = call("logs", run.path.name[:6], "--sweep", sweep)
+        assert code == 0
+        assert f"training {run.path.name}" in out
+        assert call("logs", run.path.name, "-f", "--sweep", sweep)[1].count("training") == 2
+
+
+def test_retry_and_cancel_need_to_be_told_what(runs, local, tmp_path):
+    outcome = sweep_once(runs, write_sweep(tmp_path, seeds="[0]"), local)
+    sweep = outcome.sweep_dir.path
+    wait_for(outcome)
+    until(lambda: not local.queue.tags())
+    assert "name the trials, or pass --failed" in call("retry", "--sweep", sweep)[2]
+    assert "name the trials, or pass --all" in call("cancel", "--sweep", sweep)[2]
+    assert "nothing to retry" in call("retry", "--failed", "--sweep", sweep)[1]
+    assert "nothing to cancel" in call("cancel", "--all", "--sweep", sweep)[1]
+
+
+def test_doctor(runs):
+    code, out, _ = call("doctor")
+    assert code == 0
+    for name in ("python", "torch", "runs folder", "disk", "file locks", "local slots", "sbatch"):
+        assert re.search(rf"^ok +{name} ", out, re.MULTILINE), name
+    code, out, _ = call("doctor", "--runs-dir", "/proc/nowhere")
+    assert code == 1
+    assert re.search(r"^BAD +runs folder +/proc/nowhere: cannot write in /proc", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sweep", "missing.yaml"], r"missing\.yaml"),
+        (["sweep", "small.yaml", "--backend", "slrum"], r"no backend 'slrum'; valid: local"),
+        (["status"], r"there is no sweep at reports/latest; run `deit-launch sweep FILE`"),
+        (["status", "."], r"\. is no sweep folder: plan\.json is missing"),
+        (["logs", "x", "--sweep", "nowhere"], r"there is no sweep at nowhere"),
+    ],
+)
+def test_mistakes_are_one_line(runs, tmp_path, arguments, message):
+    write_sweep(tmp_path)
+    code, _, error = call(*arguments)
+    assert code == 2
+    assert re.search(message, error)
+
+
+def test_a_mistake_is_exit_2_on_stderr(tmp_path):
+    program = [sys.executable, "-c", "from launcher.cli import main; main()", "status"]
+    shown = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert shown.returncode == 2
+    assert shown.stderr.startswith("error: there is no sweep at reports/latest")
+    assert shown.stderr.count("\n") == 1
+    assert shown.stdout == ""
+
+
+def test_latest_that_is_a_folder_is_not_overwritten(runs, tmp_path):
+    (tmp_path / "reports" / "latest").mkdir(parents=True)
+    code, _, error = call("sweep", write_sweep(tmp_path))
+    assert code == 2
+    assert "reports/latest is in the way" in error
+
+
+def test_runs_dir_comes_from_option_then_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEIT_RUNS", "elsewhere")
+    assert cli._runs(None) == Path.cwd() / "elsewhere"
+    assert cli._runs(Path("here")) == Path.cwd() / "here"

@@ -1,0 +1,151 @@
+"""Plans and cohorts, pure."""
+
+from pathlib import Path
+
+import pytest
+from sweeps_for_tests import request_for, write_distillation, write_sweep
+
+from deit_core.records import StatusRecord
+from launcher.backends.base import Capacity
+from launcher.cohort import form_cohorts
+from launcher.errors import LaunchError
+from launcher.observe import Observation, TrialJob
+from launcher.plan import Situation, Wish, make_plan
+from launcher.plan_text import plan_lines
+from launcher.resources import Resources
+
+TWO_CORES = Capacity(cpus=2)
+
+
+def plan_of(request, observations=None, capacity=TWO_CORES, **wish):
+    situation = Situation(observations or {}, "local", capacity)
+    return make_plan(request.name, request.expansion, request.resources, situation, Wish(**wish))
+
+
+def seen(condition, **status):
+    return Observation(Path("/runs/x"), condition, StatusRecord(**status))
+
+
+def actions(plan):
+    return {planned.trial.name: planned.action for planned in plan.actions}
+
+
+@pytest.fixture
+def request_distill(tmp_path):
+    return request_for(write_distillation(tmp_path))
+
+
+def names(jobs):
+    return [[trial.name for trial in job.trials] for job in jobs]
+
+
+def test_teacher_first_and_students_of_a_stream_together(request_distill):
+    plan = plan_of(request_distill)
+    assert [job.trials[0].role for job in plan.jobs] == ["teacher", "student", "student"]
+    assert [len(job.trials) for job in plan.jobs] == [1, 2, 2]
+    teacher = plan.jobs[0].trials[0].trial_id
+    assert [job.after for job in plan.jobs] == [(), (teacher,), (teacher,)]
+    assert len({trial.seed for trial in plan.jobs[1].trials}) == 1
+
+
+def test_a_ready_trial_does_not_wait_for_a_teacher_it_does_not_need(tmp_path):
+    path = write_distillation(tmp_path, seeds="[0]")
+    path.write_text(path.read_text().replace("[soft, hard]", "[none, soft, hard]"))
+    request = request_for(path)
+    jobs = plan_of(request, capacity=Capacity(1)).jobs
+    assert [job.after == () for job in jobs] == [True, True, False]
+    teacher = request.expansion.trials[0].trial_id
+    later = plan_of(request, {teacher: seen("completed")}, Capacity(1))
+    assert [len(job.trials) for job in later.jobs] == [3]
+
+
+def test_idle_slots_split_the_largest_cohort(request_distill):
+    trials = request_distill.expansion.trials[1:3]  # soft of two seeds
+    same = [trial for trial in request_distill.expansion.trials if trial.seed == 0][1:]
+    for slots, sizes in ((1, [2]), (2, [1, 1]), (8, [1, 1])):
+        cohorts = form_cohorts(same, untrained=frozenset(), largest=8, slots=slots)
+        assert [len(cohort.trials) for cohort in cohorts] == sizes
+    assert len(form_cohorts(trials, untrained=frozenset(), largest=8, slots=1)) == 2
+
+
+def test_cohorts_are_even_and_bounded(tmp_path):
+    path = write_sweep(tmp_path, seeds="[0]", axes="model.depth: [1, 2, 3, 4, 5, 6, 7, 8, 9]")
+    trials = request_for(path).expansion.trials
+    cohorts = form_cohorts(trials, untrained=frozenset(), largest=4, slots=None)
+    assert [len(cohort.trials) for cohort in cohorts] == [3, 3, 3]
+    assert [t for cohort in cohorts for t in cohort.trials] == list(trials)
+
+
+def test_each_state_has_its_action(tmp_path):
+    request = request_for(write_sweep(tmp_path, seeds="[0, 1, 2, 3, 4, 5, 6]"))
+    ids = [trial.trial_id for trial in request.expansion.trials]
+    job = TrialJob(tag="t", backend="slurm", job_id="77", submitted_unix_s=0)
+    table = [
+        (seen("new"), "run"),
+        (seen("stopped", state="preempted"), "resume"),
+        (seen("running"), "keep"),
+        (seen("completed"), "done"),
+        (seen("failed", state="failed", failure="diverged", reason="nan"), "failed"),
+        (Observation(Path("/x"), "unknown", job=job), "keep"),
+        (seen("queued"), "keep"),
+    ]
+    plan = plan_of(request, {i: row[0] for i, row in zip(ids, table, strict=True)})
+    assert [planned.action for planned in plan.actions] == [row[1] for row in table]
+    assert len(plan.jobs) == 2
+    assert "job 77" in plan.actions[5].reason
+
+
+def test_failed_trials_start_only_when_asked(tmp_path):
+    request = request_for(write_sweep(tmp_path, seeds="[0, 1]"))
+    first, second = (trial.trial_id for trial in request.expansion.trials)
+    failed = {i: seen("failed", state="failed", failure="crashed") for i in (first, second)}
+    only = frozenset([first])
+    assert list(actions(plan_of(request, failed)).values()) == ["failed", "failed"]
+    retried = plan_of(request, failed, retry=only, only=only)
+    assert list(actions(retried).values()) == ["retry", "failed"]
+
+
+def test_retrying_a_teacher_clears_what_failed_for_want_of_it(request_distill):
+    teacher, *students = (trial.trial_id for trial in request_distill.expansion.trials)
+    state = {i: seen("failed", state="failed", failure="dependency") for i in students}
+    state[teacher] = seen("failed", state="failed", failure="diverged", reason="nan")
+    assert set(actions(plan_of(request_distill, state)).values()) == {"failed"}
+    for asked in (teacher, students[0]):
+        only = frozenset([asked])
+        plan = plan_of(request_distill, state, retry=only, only=only)
+        assert set(actions(plan).values()) == {"retry"}
+
+
+def test_students_of_a_failed_teacher_do_not_start(request_distill):
+    teacher = request_distill.expansion.trials[0].trial_id
+    plan = plan_of(request_distill, {teacher: seen("failed", state="failed", failure="user_error")})
+    assert plan.jobs == ()
+    assert f"its teacher {teacher} failed" in plan.actions[1].reason
+
+
+def test_a_job_larger_than_the_machine_is_refused(tmp_path):
+    request = request_for(write_sweep(tmp_path, resources="{cpus_per_trial: 8}"))
+    with pytest.raises(LaunchError, match=r"cpus_per_trial is 8, but this machine grants 2 cores"):
+        plan_of(request)
+    gpus = request_for(write_sweep(tmp_path, resources="{gpus_per_node: 8, nodes: 2}"))
+    with pytest.raises(LaunchError, match=r"gpus_per_node is 8, but this machine grants no GPU"):
+        plan_of(gpus)
+    assert plan_of(gpus, capacity=Capacity(16, 4)).size.slots == 4
+
+
+def test_gpu_jobs_take_one_gpu_and_their_share_of_cores(tmp_path):
+    size = plan_of(request_for(write_sweep(tmp_path)), capacity=Capacity(16, 4)).size
+    assert (size.cpus, size.gpus, size.slots) == (4, 1, 4)
+    few = request_for(write_sweep(tmp_path, resources="{cpus_per_gpu: 2, max_parallel: 3}"))
+    size = plan_of(few, capacity=Capacity(16, 4)).size
+    assert (size.cpus, size.gpus, size.slots) == (2, 1, 3)
+
+
+def test_cost_is_known_only_from_finished_seeds(tmp_path):
+    request = request_for(write_sweep(tmp_path))
+    group = request.expansion.trials[0].group_id
+    situation = Situation({}, "local", TWO_CORES, {group: 60.0})
+    plan = make_plan("small", request.expansion, Resources(), situation)
+    assert (plan.cost.seconds, plan.cost.unknown) == (180.0, 0)
+    assert "cost: 3m 00s of training for 3 trials" in plan_lines(plan)
+    assert any("cost: unknown" in line for line in plan_lines(plan_of(request)))
