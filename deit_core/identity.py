@@ -100,19 +100,17 @@ def _resolve_model(config: RunConfig) -> ModelConfig:
 
 def _resolve_augment(augment: AugmentConfig, img_size: int) -> AugmentConfig:
     strength = augment.strength
-    resolved = _fill_nulls(
-        augment,
-        {
-            "rand_augment_magnitude": min(9.0 * strength, 10.0),
-            "mixup_alpha": 0.8 * strength,
-            "cutmix_alpha": 1.0 * strength,
-            "erasing_probability": min(0.25 * strength, 1.0),
-            "crop_padding": max(1, img_size // 8),
-        },
-    )
+    known = {
+        "rand_augment_magnitude": min(9.0 * strength, 10.0),
+        "mixup_alpha": 0.8 * strength,
+        "cutmix_alpha": 1.0 * strength,
+        "erasing_probability": min(0.25 * strength, 1.0),
+        "crop_padding": max(1, img_size // 8),
+    }
+    updates: dict[str, Any] = {k: v for k, v in known.items() if getattr(augment, k) is None}
     if augment.crop == "auto":
-        return _updated(resolved, {"crop": "pad" if img_size <= 32 else "random_resized"})
-    return resolved
+        updates["crop"] = "pad" if img_size <= 32 else "random_resized"
+    return _updated(augment, updates)
 
 
 def _resolve_data(data: DataConfig, channels: int) -> DataConfig:

@@ -65,10 +65,10 @@ def _join(name: str, first: Node | None, second: Node) -> Node:
 
 
 def flatten(tree: Tree, prefix: str = "") -> dict[str, Node]:
-    """Dotted fields and their nodes; free-form fields and nulls are leaves."""
+    """Dotted fields and their nodes; all that is no mapping with entries is a leaf."""
     fields: dict[str, Node] = {}
     for name, node in tree.items():
-        if isinstance(node.value, Mapping) and name != FREE_FORM and node.value:
+        if isinstance(node.value, Mapping) and node.value:
             fields |= flatten(node.value, f"{prefix}{name}.")
         else:
             fields[prefix + name] = node

@@ -17,6 +17,8 @@ class Overrides:
     """What `--set` options ask for; a later option wins over an earlier one."""
 
     tree: Tree
+    """Fields of the training config."""
+    resources: Tree
     seeds: Node | None = None
 
     def fix(self, axes: Iterable[Axis]) -> tuple[tuple[Axis, ...], tuple[str, ...]]:
@@ -35,12 +37,13 @@ class Overrides:
 
 
 def parse_overrides(options: Sequence[str]) -> Overrides:
-    """Parse `distill.kind=soft`, `seeds=[0,1]` and so on; values are YAML scalars or lists.
+    """Parse `distill.kind=soft`, `seeds=[0,1]`, `resources.nodes=2`; values are YAML.
 
     Raises:
         SweepError: no `=`, no such field, or a value that is not YAML.
     """
     tree: Tree = {}
+    resources: Tree = {}
     seeds: Node | None = None
     for option in options:
         field, value = _parse(option)
@@ -48,11 +51,13 @@ def parse_overrides(options: Sequence[str]) -> Overrides:
             seeds = value
         elif field == "seed":
             seeds = Node((value,), value.location)
+        elif field.startswith("resources."):
+            resources = merge(resources, {field.removeprefix("resources."): value})
         else:
             entry = nest({field: value})
             _check_fields(entry)
             tree = merge(tree, entry)
-    return Overrides(tree, seeds)
+    return Overrides(tree, resources, seeds)
 
 
 def _parse(option: str) -> tuple[str, Node]:

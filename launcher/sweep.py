@@ -23,6 +23,7 @@ from launcher.layers import (
     load_config_tree,
     merge,
     nest,
+    plain,
     problem_location,
     unknown_key,
 )
@@ -88,7 +89,9 @@ def load_sweep(path: Path, *, profile: str | None = None, overrides: Sequence[st
         axes=axes,
         seeds=_seeds(entries, layers, options),
         search=search,
-        resources=_settings(Resources, entries, "resources"),
+        resources=_settings(
+            Resources, "resources", merge(section(entries, "resources"), options.resources)
+        ),
         teacher=_teacher(entries, path),
         source=path,
         text=document.text,
@@ -114,7 +117,7 @@ def load_config_as_sweep(path: Path, *, overrides: Sequence[str] = ()) -> Sweep:
         axes=(),
         seeds=parse_seeds(options.seeds) if options.seeds else config_seed(tree),
         search=Search(),
-        resources=Resources(),
+        resources=_settings(Resources, "resources", options.resources),
         teacher=None,
         source=path,
         text=document.text,
@@ -155,19 +158,18 @@ def _description(node: Node | None) -> str:
     return node.value
 
 
-def _settings(model: type[Model], entries: Entries, key: str) -> Model:
+def _settings(model: type[Model], key: str, tree: Tree) -> Model:
     """Validate the mapping under a top-level key."""
-    tree = section(entries, key)
     try:
-        return model.model_validate({name: node.plain() for name, node in tree.items()})
+        return model.model_validate(plain(tree))
     except ValidationError as error:
         problem = translate_errors(error, model)[0]
-        where = problem_location(tree, problem) or entries[key].location
+        where = problem_location(tree, problem)
         raise SweepError(str(Problem((key, *problem.path), problem.message)), where) from None
 
 
 def _search(entries: Entries) -> Search:
-    search = _settings(Search, entries, "search")
+    search = _settings(Search, "search", section(entries, "search"))
     random = section(entries, "axes").get("random")
     given = section(entries, "search")
     if random is None:

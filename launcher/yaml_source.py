@@ -91,7 +91,6 @@ def _anchored(pattern: re.Pattern[str]) -> re.Pattern[str]:
 
 for _name, _pattern in (("null", _NULL), ("bool", _BOOL), ("int", _INT), ("float", _FLOAT)):
     _Loader.add_implicit_resolver(_TAG + _name, _anchored(_pattern), None)
-_Loader.add_implicit_resolver(_TAG + "null", _anchored(_NULL), [""])
 _Loader.add_implicit_resolver(_TAG + "merge", re.compile(r"<<\Z"), ["<"])
 
 

@@ -363,9 +363,15 @@ def test_no_profiles_at_all(tmp_path):
             '--set distill.knd=soft: distill.knd: unknown field; did you mean "kind"?',
         ),
         (
-            "resources.nodes=2",
-            "--set resources.nodes=2: resources.nodes: unknown field; valid: augment, data",
+            "optimizer.lr=2",
+            '--set optimizer.lr=2: optimizer.lr: unknown field; did you mean "optim.lr"?',
         ),
+        ("x.y=2", "--set x.y=2: x.y: unknown field; valid: augment, data, distill, eval, logging"),
+        (
+            "resources.node=2",
+            '--set resources.node=2: resources.node: unknown key; did you mean "nodes"?',
+        ),
+        ("resources.nodes=0", "--set resources.nodes=0: resources.nodes: should be greater than 0"),
         ("model.depth=[1", "--set model.depth=[1: the value is not YAML: YAML syntax: expected"),
         ("distill.kind=sft", "--set distill.kind=sft: distill.kind: 'sft' is not valid; did you"),
         ("seeds=[]", "--set seeds=[]: seeds: the list is empty; give at least one seed"),

@@ -104,7 +104,7 @@ def test_a_condition_may_name_a_later_axis_and_order_stays_that_of_the_file(tmp_
     rows = values(
         tmp_path,
         "{distill.temperature: {values: [1, 3], when: {distill.kind: soft}},"
-        " distill.kind: [hard, soft]}",
+        " distill.kind: [soft, hard]}",
     )
     assert rows == [(None, "hard"), (1, "soft"), (3, "soft")]
 
@@ -144,6 +144,34 @@ def test_a_condition_on_a_field_of_the_base(tmp_path):
     assert expansion.notes == (
         "distill.alpha never varies: its condition (distill.kind=soft) is never met",
     )
+
+
+def test_a_condition_on_a_free_form_argument(tmp_path):
+    text = (
+        "set: {data.source: digits, model.name: resnet10t, model.kwargs: {a: {b: 1}}}\n"
+        "axes: {optim.lr: {values: [1e-3, 1e-4], when: {model.kwargs.a.b: [1]}},\n"
+        "       optim.eps: {values: [1e-6, 1e-7], when: {model.kwargs.a.b.c: [1]}}}\n"
+    )
+    trials = expand_text(tmp_path, text).trials
+    assert [tuple(t.swept.values()) for t in trials] == [(1e-3, None), (1e-4, None)]
+
+
+def test_free_form_arguments_of_a_listed_cell_join_those_of_the_base(tmp_path):
+    text = (
+        "set: {data.source: digits, model.name: resnet10t, model.kwargs: {a: 1}}\n"
+        "axes: {list: [{model.kwargs.b: 2}, {model: {kwargs: {b: 3}}}]}\n"
+    )
+    trials = expand_text(tmp_path, text, overrides=["model.kwargs.c=4"]).trials
+    assert [t.config.model.kwargs for t in trials] == [
+        {"a": 1, "b": 2, "c": 4},
+        {"a": 1, "b": 3, "c": 4},
+    ]
+
+
+def test_true_is_not_one(tmp_path):
+    text = "set: {data.source: digits, model.name: resnet10t}\naxes: {model.kwargs.a: [true, 1]}\n"
+    names = [trial.name for trial in expand_text(tmp_path, text).trials]
+    assert names == ["a=true,seed=0", "a=1,seed=0"]
 
 
 # axes without effect -----------------------------------------------------------------------------

@@ -120,6 +120,22 @@ def test_a_profile_is_laid_over_the_file(profiled):
     assert sweep.resources == Resources(nodes=1, time="1h")
 
 
+def test_a_profile_may_vary_what_the_file_sets(tmp_path):
+    text = (
+        "set: {data.source: digits, model.depth: 3}\nprofiles: {a: {axes: {model.depth: [1, 2]}}}\n"
+    )
+    depths = [t.config.model.depth for t in expand_text(tmp_path, text, profile="a").trials]
+    assert depths == [1, 2]
+
+
+def test_set_gives_the_value_where_a_listed_cell_leaves_it_out(tmp_path):
+    text = (
+        "set: {data.source: digits, model.depth: 3}\n"
+        "axes: {list: [{model.depth: 1}, {optim.lr: 1e-3}]}\n"
+    )
+    assert [t.config.model.depth for t in expand_text(tmp_path, text).trials] == [1, 3]
+
+
 def test_without_the_profile_the_file_stands_as_it_is(profiled):
     expansion = expand(load_sweep(profiled))
     assert expansion.axes == ("distill.alpha", "augment.strength")
@@ -165,9 +181,10 @@ def test_an_override_takes_its_axis_away_and_says_so(tmp_path):
 
 
 def test_an_override_thins_out_fields_that_move_together(tmp_path):
-    text = DIGITS + "axes: {zip: {model.depth: [1, 1, 2], model.num_heads: [1, 3, 3]}}\n"
+    text = DIGITS + "axes: {zip: {model.depth: [1, 1], model.num_heads: [1, 3]}}\n"
     expansion = expand_text(tmp_path, text, overrides=["model.num_heads=1"])
-    assert [trial.swept for trial in expansion.trials] == [{"model.depth": 1}, {"model.depth": 2}]
+    assert [trial.swept for trial in expansion.trials] == [{"model.depth": 1}]
+    assert expansion.cells == 1
 
 
 @pytest.mark.parametrize(
@@ -181,6 +198,15 @@ def test_an_override_thins_out_fields_that_move_together(tmp_path):
 )
 def test_overrides_of_seeds(tmp_path, overrides, seeds):
     assert load_sweep(write(tmp_path, DIGITS + "seeds: 5\n"), overrides=overrides).seeds == seeds
+
+
+def test_overrides_of_resources(tmp_path):
+    path = write(tmp_path, DIGITS + "resources: {gpus_per_node: 8, time: 2h}\n")
+    sweep = load_sweep(path, overrides=["resources.gpus_per_node=0"])
+    assert sweep.resources == Resources(gpus_per_node=0, time="2h")
+    config = write(tmp_path, TEACHER_CONFIG)
+    sweep = load_config_as_sweep(config, overrides=["resources.cpus_per_trial=2"])
+    assert sweep.resources == Resources(cpus_per_trial=2)
 
 
 def test_override_values_are_yaml(tmp_path):
