@@ -71,11 +71,15 @@ def kill_everything(runs: Path) -> None:
     """End the runner and the jobs of this folder, by their process ids."""
     queue = LocalQueue(runs)
     backend = LocalBackend(runs)
-    pid = runner_pid(runs)
-    if pid and backend.runner_is_alive():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        until(lambda: not backend.runner_is_alive())
+
+    def runner_is_gone() -> bool:
+        pid = runner_pid(runs)  # of an earlier runner, until a new one has written its own
+        with contextlib.suppress(OSError):
+            if pid and str(runs).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+        return not backend.runner_is_alive()
+
+    until(runner_is_gone)
     for tag in queue.tags():
         job = queue.pid(tag)
         if job:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,6 +55,20 @@ def sabotaged(run_dirs, job, record=reconcile.record_job):
     record(list(run_dirs)[:1], job)
     os.kill(os.getpid(), 9)
 reconcile.record_job = sabotaged
+"""
+# Each caller, about to submit, gives the others a chance to stand at the same point: they must not.
+MEET = """
+import time
+plan = reconcile._plan
+def meeting(request, observations, *rest):
+    made = plan(request, observations, *rest)
+    if observations:
+        Path(os.environ["MEET"], str(os.getpid())).touch()
+        deadline = time.monotonic() + 0.7
+        while len(os.listdir(os.environ["MEET"])) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+    return made
+reconcile._plan = meeting
 """
 
 
@@ -152,14 +167,19 @@ def test_a_job_that_was_submitted_but_not_recorded_is_adopted(runs, local, tmp_p
     wait_for(again)
 
 
-def test_concurrent_callers_submit_once(runs, local, tmp_path):
+def test_concurrent_callers_submit_once(runs, local, tmp_path, monkeypatch):
     file = write_distillation(tmp_path, seeds="[0, 1, 2]")
-    callers = [call(runs, file) for _ in range(3)]
+    (tmp_path / "meet").mkdir()
+    monkeypatch.setenv("MEET", str(tmp_path / "meet"))
+    callers = [call(runs, file, MEET) for _ in range(3)]
     assert [caller.wait() for caller in callers] == [0, 0, 0]
     outcome = sweep_once(runs, file, local)
     wait_for(outcome)
+    until(lambda: not local.queue.tags())
     assert total_starts(outcome) == [1] * 7
     assert len(list(runs.glob("*_distill_*"))) == 1
+    log = local.queue.runner_log.read_text()
+    assert len(set(re.findall(r"job (\w+):", log))) == 4
 
 
 def test_a_killed_runner_is_replaced_and_its_jobs_go_on(runs, local, tmp_path):
