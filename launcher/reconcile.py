@@ -25,7 +25,8 @@ from launcher.backends.base import Backend, Job
 from launcher.expand import Trial
 from launcher.locks import locked
 from launcher.observe import Observation, TrialJob, observe
-from launcher.plan import NO_WISH, Plan, PlannedJob, Situation, Wish, make_plan
+from launcher.plan import NO_WISH, STARTS, Plan, PlannedJob, Situation, Wish, make_plan
+from launcher.preflight import check_inputs
 from launcher.request import Request
 from launcher.resources import Resources
 from launcher.sweep_dir import SweepDir, choose_folder, one_line_errors, runs_lock
@@ -75,6 +76,7 @@ def reconcile(
         RunDirError: a folder that is half deleted or not writable.
         SchemaError: a folder that a newer version wrote.
         LaunchError: a job that does not fit the machine.
+        DataError, TeacherError, SweepError: files that a trial reads are not there.
     """
     with one_line_errors("make the runs folder"):
         runs.mkdir(parents=True, exist_ok=True)
@@ -82,7 +84,8 @@ def reconcile(
         sweep_dir = choose_folder(runs, request.name, request.digest)
         ids = [trial.trial_id for trial in request.expansion.trials]
         found = locate(runs, sweep_dir, ids)
-        _plan(request, observe(found, backend), backend, NO_WISH)  # refuse before writing
+        plan = _plan(request, observe(found, backend), backend, NO_WISH)  # refuse before writing
+        check_inputs(item.trial for item in plan.actions if item.action in STARTS)
         paths = create_trials(sweep_dir, request.expansion.trials, found)
         sweep_dir.write_plan(request.record(_created_utc(sweep_dir)), request.text)
         then(sweep_dir)

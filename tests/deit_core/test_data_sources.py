@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deit_core import data_layout
 from deit_core.config import DataConfig
 from deit_core.data import download
-from deit_core.data.sources import UnreadableImageError, arrays, open_source
+from deit_core.data.sources import UnreadableImageError, open_source
 from deit_core.data.sources.decode import convert, read_image
 from deit_core.data.sources.subset import balanced_subset
 from deit_core.errors import DataError
@@ -112,7 +113,7 @@ def write_idx(path, values):
 
 @pytest.fixture
 def no_debian_package(monkeypatch, tmp_path):
-    monkeypatch.setattr(arrays, "DEBIAN_FASHION_MNIST", tmp_path / "no package")
+    monkeypatch.setattr(data_layout, "DEBIAN_FASHION_MNIST", tmp_path / "no package")
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_fashion_mnist_is_found_in_each_known_place(fashion_files, tmp_path, mon
     raw.parent.mkdir(parents=True)
     fashion_files.rename(raw)
     assert len(open_fashion(tmp_path / "torchvision")) == 40
-    monkeypatch.setattr(arrays, "DEBIAN_FASHION_MNIST", raw)
+    monkeypatch.setattr(data_layout, "DEBIAN_FASHION_MNIST", raw)
     assert len(open_fashion(None)) == 40
 
 

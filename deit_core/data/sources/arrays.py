@@ -12,6 +12,7 @@ from PIL import Image
 
 from deit_core.data.sources.base import Labels, Split
 from deit_core.data.sources.subset import balanced_subset
+from deit_core.data_layout import fashion_mnist_folder
 from deit_core.errors import DataError
 
 DIGITS_TRAIN_POOL = 1000
@@ -30,9 +31,6 @@ FASHION_CLASSES = (
     "Ankle boot",
 )
 """In label order (arXiv 1708.07747, table 2)."""
-
-DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-"""Where Debian's package dataset-fashion-mnist puts the four files."""
 
 _FASHION_PREFIX: dict[Split, str] = {"train": "train", "val": "t10k"}
 
@@ -111,7 +109,7 @@ def open_fashion_mnist(root: str | None, split: Split, *, in_chans: int) -> Arra
     Raises:
         DataError: the files are in none of the known places, or damaged.
     """
-    folder = _fashion_folder(root)
+    folder = fashion_mnist_folder(root)
     prefix = _FASHION_PREFIX[split]
     images = read_idx(folder / f"{prefix}-images-idx3-ubyte.gz", dimensions=3)
     labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", dimensions=1)
@@ -126,18 +124,6 @@ def open_fashion_mnist(root: str | None, split: Split, *, in_chans: int) -> Arra
         labels.astype(np.int64),
         class_names=FASHION_CLASSES,
         in_chans=in_chans,
-    )
-
-
-def _fashion_folder(root: str | None) -> Path:
-    own = [Path(root), Path(root) / "FashionMNIST" / "raw"] if root else []
-    for folder in (*own, DEBIAN_FASHION_MNIST):
-        if (folder / "train-images-idx3-ubyte.gz").is_file():
-            return folder
-    where = f"under {root} or {DEBIAN_FASHION_MNIST}" if root else f"in {DEBIAN_FASHION_MNIST}"
-    raise DataError(
-        f"Fashion-MNIST is not {where}; run `apt-get install dataset-fashion-mnist`, or "
-        f"`python -m deit_core.data.download fashion_mnist --root DIR` and set data.root: DIR"
     )
 
 

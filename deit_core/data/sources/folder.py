@@ -11,13 +11,11 @@ from PIL import Image
 
 from deit_core.data.sources.base import Labels, Split
 from deit_core.data.sources.decode import read_image
+from deit_core.data_layout import cannot_list, class_folders
 from deit_core.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
 """File names that are taken for images, in any case; other files are passed over."""
-
-_LAYOUT = "an image folder holds train/<class>/*.jpg and val/<class>/*.jpg"
-_SHOWN = 3
 
 
 class FolderSource:
@@ -69,70 +67,24 @@ def open_image_folder(root: str, split: Split, *, in_chans: int) -> FolderSource
         DataError: root, train/ or val/ is missing or may not be read, the two name different
             classes, or a class is without images.
     """
-    folders = _split_folders(Path(root))
-    try:
-        names = {name: _class_names(folder) for name, folder in folders.items()}
-        _check_same_classes(root, names["train"], names["val"])
-        paths: list[str] = []
-        counts: list[int] = []
-        for name in names[split]:
-            found = sorted(_image_files(folders[split], name))
-            if not found:
-                raise DataError(
-                    f"the class folder {folders[split] / name} holds no image "
-                    f"({', '.join(IMAGE_SUFFIXES)}); add images, or remove the class"
-                )
-            paths += found
-            counts.append(len(found))
-    except OSError as error:
-        raise DataError(
-            f"{error.filename} cannot be listed ({error.strerror}); "
-            f"make it readable, or give another data.root"
-        ) from None
+    names = class_folders(root)
+    folder = Path(root) / split
+    paths: list[str] = []
+    counts: list[int] = []
+    for name in names:
+        try:
+            found = sorted(_image_files(folder, name))
+        except OSError as error:
+            raise cannot_list(error) from None
+        if not found:
+            raise DataError(
+                f"the class folder {folder / name} holds no image "
+                f"({', '.join(IMAGE_SUFFIXES)}); add images, or remove the class"
+            )
+        paths += found
+        counts.append(len(found))
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-    return FolderSource(
-        folders[split], paths, labels, class_names=tuple(names[split]), in_chans=in_chans
-    )
-
-
-def _split_folders(root: Path) -> dict[str, Path]:
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(f"data.root {root} {what}; {_LAYOUT}")
-    folders = {name: root / name for name in ("train", "val")}
-    missing = [f"{name}/" for name, folder in folders.items() if not folder.is_dir()]
-    if missing:
-        raise DataError(f"data.root {root} has no {' and no '.join(missing)}; {_LAYOUT}")
-    return folders
-
-
-def _class_names(folder: Path) -> list[str]:
-    """Names of the class folders, sorted; hidden ones are nobody's class."""
-    with os.scandir(folder) as entries:
-        names = sorted(
-            entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()
-        )
-    if not names:
-        raise DataError(f"{folder} holds no class folder; {_LAYOUT}")
-    return names
-
-
-def _check_same_classes(root: str, train: list[str], val: list[str]) -> None:
-    differences = [
-        f"{_shortened(sorted(set(one) - set(other)))} only in {where}/"
-        for where, one, other in (("train", train, val), ("val", val, train))
-        if set(one) - set(other)
-    ]
-    if differences:
-        raise DataError(
-            f"the class folders of {root} differ between train/ and val/: "
-            f"{', '.join(differences)}; both need the same classes"
-        )
-
-
-def _shortened(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return FolderSource(folder, paths, labels, class_names=names, in_chans=in_chans)
 
 
 def _image_files(folder: Path, relative: str) -> Iterator[str]:
