@@ -28,7 +28,6 @@ from deit_core.records import (
     TrialRecord,
 )
 
-
 _LOCK_PATIENCE_S = 1.0
 """`is_locked` holds a lock for microseconds; a job that starts just then must not give up."""
 

@@ -38,15 +38,11 @@ RunsDir = Annotated[
     typer.Option("--runs-dir", help="Folder of all sweeps; else $DEIT_RUNS, else ./runs."),
 ]
 BackendName = Annotated[str, typer.Option("--backend", help="Where jobs run: local.")]
-SweepArgument = Annotated[
-    Path | None, typer.Argument(help="Sweep folder; else reports/latest.")
-]
+SweepArgument = Annotated[Path | None, typer.Argument(help="Sweep folder; else reports/latest.")]
 SweepOption = Annotated[
     Path | None, typer.Option("--sweep", help="Sweep folder; else reports/latest.")
 ]
-Trials = Annotated[
-    list[str] | None, typer.Argument(help="Ids, starts of ids, or names.")
-]
+Trials = Annotated[list[str] | None, typer.Argument(help="Ids, starts of ids, or names.")]
 LOCAL = "local"
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,20 +59,6 @@ def test_nothing_is_found_in_an_empty_folder(tmp_path: Path) -> None:
     assert load_newest(tmp_path / "none", CPU) is None
     (tmp_path / ".step_000000001-0.pt.12.tmp").write_bytes(b"left over by a crash")
     assert load_newest(tmp_path, CPU) is None
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("cannot mount a small file system here (needs root)")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint(small_disk: Path) -> None:

@@ -1,4 +1,4 @@
-"""The config tree: strict, with errors a user can act on, and an identity that means what it says."""
+"""The config tree: strict, with errors a user can act on, and an identity to rely on."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_what_is_wrong_is_said(values: dict[str, object], message: str) -> None:
 
 
 def test_a_plain_student_cannot_distil_with_a_token() -> None:
-    with pytest.raises(ConfigError, match="use model.name: deit_tiny_distilled_patch16_224"):
+    with pytest.raises(ConfigError, match=r"use model\.name: deit_tiny_distilled_patch16_224"):
         config_with(
             model={"name": "deit_tiny_patch16_224"},
             distill={"kind": "soft"},

@@ -17,7 +17,7 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    """Run a command line in an empty folder that sees the project's sweeps; checks the exit code."""
+    """Run a command line in an empty folder with the project's sweeps; checks the exit code."""
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
     environment = {
         **os.environ,
@@ -28,6 +28,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     def run(command: str, *, check: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             command,
+            check=False,
             shell=True,
             cwd=tmp_path,
             env=environment,
@@ -40,5 +41,10 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
     yield run
     subprocess.run(
-        "deit-launch cancel --all", shell=True, cwd=tmp_path, env=environment, capture_output=True
+        "deit-launch cancel --all",
+        check=False,
+        shell=True,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
     )
