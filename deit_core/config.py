@@ -91,7 +91,7 @@ class DataConfig(Section):
     std: tuple[Positive, ...] | None = Field(default=None, strict=False)
     """Per-channel standard deviation for normalisation; the source's own when null."""
     workers: Annotated[int, Field(ge=0)] | None = None
-    """Loader processes (never changes a result); null: 0 for embedded data, else granted cores."""
+    """Loader processes (never changes a result); null: 0 for data in memory, else by cores."""
 
 
 class ModelConfig(Section):
@@ -221,7 +221,7 @@ class TrainConfig(Section):
     """Decay of an exponential moving average of the weights, evaluated as `val_ema_*`."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: PositiveInt | None = None
-    """CPU threads for tensor operations; null: the cores granted to the process."""
+    """CPU threads for tensor operations; null: the cores granted to the job."""
     checkpoint_every_s: Positive = 300.0
     """Seconds between checkpoints inside an epoch."""
     checkpoint_every_epochs: PositiveInt = 1

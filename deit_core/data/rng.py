@@ -7,12 +7,8 @@ between workers and ranks: whoever asks with the same key gets the same numbers.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import torch
 
 
 def key64(seed: int, purpose: str, *counters: int) -> int:
@@ -36,12 +32,3 @@ def numpy_rng(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     Philox is counter-based: giving it the key is all the set-up it needs.
     """
     return np.random.Generator(np.random.Philox(key=key64(seed, purpose, *counters)))
-
-
-def torch_rng(seed: int, purpose: str, *counters: int) -> torch.Generator:
-    """A fresh torch CPU generator for one draw; see `key64` for the arguments."""
-    import torch  # after the module: key64 and numpy_rng serve code that needs no torch
-
-    generator = torch.Generator()
-    generator.manual_seed(key64(seed, purpose, *counters))
-    return generator

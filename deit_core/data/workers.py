@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from deit_core.cores import job_cores
 from deit_core.data.fetch import RawBatch
 from deit_core.errors import DataError
 
@@ -33,18 +34,11 @@ def default_workers(*, in_memory: bool) -> int:
     """Loader processes when the config names none.
 
     None for images in memory, which are faster to make than to send; else a process for each
-    granted core but the trainer's own, at most 8.
+    core of the job but the trainer's own, at most 8.
     """
     if in_memory:
         return 0
-    return min(max(granted_cores() - 1, 1), MAX_DEFAULT_WORKERS)
-
-
-def granted_cores() -> int:
-    """Cores this process may run on; a scheduler's grant, not the machine's size."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(max(job_cores(os.environ) - 1, 1), MAX_DEFAULT_WORKERS)
 
 
 def fetch_all(

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from deit_core.config import TrainConfig
+from deit_core.cores import job_cores
 from deit_core.errors import ConfigError, Problem
 from deit_core.records import EnvRecord
 
@@ -35,9 +36,7 @@ def choose_device(config: TrainConfig) -> torch.device:
 
 def set_threads(config: TrainConfig) -> int:
     """Use the threads that were granted, never more: a busy neighbour stalls every barrier."""
-    granted = os.environ.get("OMP_NUM_THREADS", "")
-    threads = config.threads or (int(granted) if granted.isdigit() else 0)
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = config.threads or job_cores(os.environ)
     torch.set_num_threads(threads)
     return threads
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from deit_core.cores import granted_cores
 from launcher.backends.base import Capacity
 from launcher.errors import LaunchError
 
@@ -49,27 +48,7 @@ def granted_cpus(environ: Mapping[str, str]) -> int:
                 f"{CPUS_VARIABLE} is {cap!r}; give a whole number of cores, 1 or more"
             )
         return int(cap)
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:  # macOS has no affinity
-        cores = os.cpu_count() or 1
-    quota = _cgroup_cpus()
-    return cores if quota is None else max(1, min(cores, math.floor(quota)))
-
-
-def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """CPU quota in cores, from cgroup v2 or v1; None where there is no limit to read."""
-    try:
-        quota, period = (root / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu" / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    if not quota.isdigit() or not period.isdigit():
-        return None  # "max" or "-1": unlimited
-    return int(quota) / int(period)
+    return granted_cores()
 
 
 def granted_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from deit_core.data import workers
 from deit_core.data.fetch import RawBatch
 from deit_core.data.workers import default_workers, fetch_all
 
@@ -50,9 +49,9 @@ def test_the_training_process_hears_its_signals_as_before():
     batches.close()
 
 
-def test_default_workers_follow_the_granted_cores(monkeypatch):
+def test_default_workers_follow_the_cores_of_the_job(monkeypatch):
     for cores, expected in ((1, 1), (2, 1), (5, 4), (64, 8)):
-        monkeypatch.setattr(workers, "granted_cores", lambda cores=cores: cores)
+        monkeypatch.setenv("OMP_NUM_THREADS", str(cores))
         assert default_workers(in_memory=False) == expected
         assert default_workers(in_memory=True) == 0
 
