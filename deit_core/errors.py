@@ -8,7 +8,7 @@ DeitError
 │   ├── RunDirError              a run directory that is missing, half deleted or not writable
 │   │   └── SchemaError          a record written by a newer version of this program
 │   └── CheckpointError          a checkpoint that cannot be written or read
-└── NonFiniteLossError           a student diverged (recorded in its status, never a crash)
+└── DivergedError                a student diverged (recorded in its status, never a crash)
 
 Every message is one line: what was given, what is valid, what to do.
 """
@@ -70,10 +70,5 @@ class CheckpointError(UserError):
     """A checkpoint cannot be written, or none that is valid can be read."""
 
 
-class NonFiniteLossError(DeitError):
-    """A student's loss became NaN or infinite at `step`."""
-
-    def __init__(self, step: int, loss: float) -> None:
-        self.step = step
-        self.loss = loss
-        super().__init__(f"the training loss became {loss} at step {step}")
+class DivergedError(DeitError):
+    """A student's loss or weights became NaN or infinite; the message says which and when."""

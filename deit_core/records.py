@@ -110,6 +110,10 @@ class StatusRecord(Record):
     """Predicted seconds until training ends."""
     val_top1: float | None = None
     """Latest evaluation; a progress figure, not a result."""
+    unreadable_images: int = 0
+    """Images that could not be read so far."""
+    first_unreadable: str | None = None
+    """The path of one of them."""
 
 
 class HeadMetrics(Record):
@@ -146,19 +150,6 @@ class SummaryRecord(Record):
     train_s: float
     """Wall time of training steps over all attempts, evaluation excluded."""
     finished_unix_s: float
-
-
-class ThroughputRecord(Record):
-    """throughput.json: images per second of this model, measured apart from training."""
-
-    infer_images_per_s: float | None = None
-    train_images_per_s: float | None = None
-    batch_size: int
-    precision: str
-    device_name: str
-    threads: int | None = None
-    peak_gib: float | None = None
-    blocks: int = 1
 
 
 class PlannedTrial(Record):

@@ -24,7 +24,6 @@ from deit_core.records import (
     Record,
     StatusRecord,
     SummaryRecord,
-    ThroughputRecord,
     TrialRecord,
 )
 
@@ -118,7 +117,6 @@ class RunDir:
         self.status_file = self.path / "status.json"
         self.metrics_file = self.path / "metrics.jsonl"
         self.summary_file = self.path / "summary.json"
-        self.throughput_file = self.path / "throughput.json"
         self.checkpoint_dir = self.path / "checkpoint"
         self.weights_file = self.checkpoint_dir / "model.safetensors"
         self.ema_weights_file = self.checkpoint_dir / "model_ema.safetensors"
@@ -237,11 +235,21 @@ class RunDir:
             with open(self.metrics_file, "rb") as file:
                 os.fsync(file.fileno())
 
-    def truncate_metrics(self, last_step: int) -> None:
-        """Drop rows beyond `last_step`: a resumed run writes them again."""
+    def truncate_metrics(self, last_step: int, *, evaluated: bool = True) -> None:
+        """Drop rows that a resumed run writes again.
+
+        Args:
+            last_step: rows beyond it are dropped.
+            evaluated: whether the evaluation of `last_step`, if one was due, is kept.
+        """
         if not self.metrics_file.exists():
             return
-        kept = [row for row in self.read_metrics() if row["step"] <= last_step]
+        kept = [
+            row
+            for row in self.read_metrics()
+            if row["step"] < last_step
+            or (row["step"] == last_step and (evaluated or row["kind"] != "eval"))
+        ]
         text = "".join(json.dumps(row) + "\n" for row in kept)
         write_atomic(self.metrics_file, text.encode())
 
@@ -265,13 +273,6 @@ class RunDir:
             return None
         return SummaryRecord.from_json(read_json(self.summary_file), str(self.summary_file))
 
-    def read_throughput(self) -> ThroughputRecord | None:
-        """throughput.json, or None where it was not measured."""
-        if not self.throughput_file.exists():
-            return None
-        where = str(self.throughput_file)
-        return ThroughputRecord.from_json(read_json(self.throughput_file), where)
-
     def tensorboard_dir(self) -> Path:
         """Where event files go; a sweep gathers them in one folder under readable names."""
         relative = self.read_trial().tensorboard
@@ -285,6 +286,8 @@ class RunDir:
         if not self.path.is_dir():
             raise RunDirError(f"there is no run directory {self.path}")
         if not path.exists():
+            if not any(file.exists() for file in (self.trial_file, self.config_file)):
+                raise RunDirError(f"{self.path} is no run directory: it has no {path.name}")
             raise RunDirError(
                 f"{self.path} is half deleted: {path.name} is missing; "
                 f"delete the folder and run the sweep again"

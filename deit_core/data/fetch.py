@@ -36,6 +36,10 @@ class RawBatch(NamedTuple):
     unreadable: tuple[str, ...]
     """Files that were met and are broken."""
 
+    def in_own_memory(self) -> RawBatch:
+        """A copy to keep: what loader processes send lies in shared memory, which may be small."""
+        return self._replace(images=self.images.clone(), labels=self.labels.clone())
+
 
 class TrainFetcher:
     """The augmented images of a global step; a broken file gives way to the next readable one."""

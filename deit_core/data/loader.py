@@ -140,7 +140,7 @@ class EvalLoader:
             for raw in raw_batches:
                 readable += len(raw.labels)
                 if self._keep:
-                    self._kept.append(raw)
+                    self._kept.append(raw.in_own_memory())
                 yield self._finished(raw)
         if not readable:
             raise DataError(

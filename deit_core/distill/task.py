@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from deit_core.config import DistillConfig
@@ -42,15 +43,14 @@ class DistillationTask:
         Returns:
             (1 - alpha) * cross-entropy of the class head + alpha * distillation term.
         """
-        base = soft_target_cross_entropy(heads.cls_logits, targets)
+        base = soft_target_cross_entropy(_at_least_fp32(heads.cls_logits), targets)
         if not self.needs_teacher:
             return base
         assert teacher_logits is not None
         student = heads.dist_logits if self.config.token else heads.cls_logits
         assert student is not None
-        return (1 - self.config.alpha) * base + self.config.alpha * self._term(
-            student, teacher_logits
-        )
+        term = self._term(_at_least_fp32(student), _at_least_fp32(teacher_logits))
+        return (1 - self.config.alpha) * base + self.config.alpha * term
 
     def _term(self, student: Tensor, teacher: Tensor) -> Tensor:
         if self.config.kind == "hard":
@@ -61,3 +61,8 @@ class DistillationTask:
             temperature=self.config.temperature,
             reduction=self.config.reduction,
         )
+
+
+def _at_least_fp32(logits: Tensor) -> Tensor:
+    """Log-probabilities in bfloat16 keep two digits: a KL divergence near 0 would be all noise."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits

@@ -5,6 +5,7 @@ Shape suffixes: B batch, C image channels, S image side, L classes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,14 @@ class Teacher:
             return head_logits(self.model, images_BCSS).cls_logits
         logits_BL: Tensor = self.model(images_BCSS)
         return logits_BL
+
+    def fingerprint(self) -> str:
+        """A hash over all weights: a resumed student must meet the teacher it began with."""
+        hashed = hashlib.blake2b(digest_size=8)
+        for name, tensor in sorted(self.model.state_dict().items()):
+            hashed.update(name.encode())
+            hashed.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return hashed.hexdigest()
 
 
 @dataclass(frozen=True)

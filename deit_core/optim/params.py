@@ -7,18 +7,19 @@ from torch import nn
 
 from deit_core.config import OptimConfig
 
-_NEVER_DECAYED = frozenset({"pos_embed", "cls_token"})
-"""By name, in the reference; the distillation token is decayed there (facebookresearch/deit)."""
-
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """The reference's two groups, undecayed first: vectors, biases and the listed embeddings."""
+    """The reference's two groups, undecayed first: vectors, biases, what the model exempts.
+
+    As in timm, a model names what it exempts in `no_weight_decay()`.
+    """
+    exempt: set[str] = getattr(model, "no_weight_decay", set)()
     plain: list[nn.Parameter] = []
     decayed: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        undecayed = parameter.ndim <= 1 or name.endswith(".bias") or name in _NEVER_DECAYED
+        undecayed = parameter.ndim <= 1 or name.endswith(".bias") or name in exempt
         (plain if undecayed else decayed).append(parameter)
     return [
         {"params": plain, "weight_decay": 0.0},

@@ -89,7 +89,11 @@ def build_shared(
         teacher=_build_teacher(configs, run, num_classes, device),
         autocast=autocast_factory(device, config.train.precision),
         device=device,
-        facts=DataFacts(train_images=len(train), num_classes=num_classes),
+        facts=DataFacts(
+            train_images=len(train),
+            num_classes=num_classes,
+            fingerprint=f"{train.fingerprint()}-{val.fingerprint()}",
+        ),
         warn=_warn_unreadable,
     )
     return shared, stream.steps_per_epoch
@@ -187,16 +191,24 @@ def build_student(
         timetable=timetable,
         status=status,
         view=view,
+        inputs=_inputs(config, shared),
     )
     student.restore(shared.device)
     student.status.update(force=True, step=student.step, total_steps=timetable.total_steps)
     student.sinks.append(JsonlSink(run))
     if config.logging.tensorboard:
         folder = run.tensorboard_dir()
-        student.sinks.append(
-            TensorBoardSink(folder, student.trial, config, first_step=student.first_step)
-        )
+        purge = student.first_step + 1 if status.record.attempt > 1 else None
+        student.sinks.append(TensorBoardSink(folder, student.trial, config, purge_step=purge))
     return student
+
+
+def _inputs(config: RunConfig, shared: Shared) -> dict[str, str]:
+    """Fingerprints of what this student learns from."""
+    inputs = {"data": shared.facts.fingerprint}
+    if shared.teacher is not None and config.distill.kind != "none":
+        inputs["teacher"] = shared.teacher.fingerprint()
+    return inputs
 
 
 def begin_attempt(run: RunDir, env: EnvRecord) -> None:

@@ -64,12 +64,19 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
         write_atomic(path, payload)
     except RunDirError as error:
         raise CheckpointError(_cannot_write(error, folder, len(payload))) from error
+    # What claims a later step, or this one, is what a resume has just passed over as damaged.
     for stale in list_checkpoints(folder):
-        if stale.path != path and stale.step == step:
+        if stale.path != path and stale.step >= step:
             _remove(stale.path)
     for old in list_checkpoints(folder)[KEPT:]:
         _remove(old.path)
     return path
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a kill in the middle of a write left behind; call under the directory's lock."""
+    for path in folder.glob(".step_*.pt.*"):
+        _remove(path)
 
 
 def _cannot_write(error: RunDirError, folder: Path, size: int) -> str:
@@ -79,7 +86,7 @@ def _cannot_write(error: RunDirError, folder: Path, size: int) -> str:
         free = shutil.disk_usage(folder).free
         return (
             f"{error} ({size / 2**20:.1f} MiB needed, {free / 2**20:.1f} MiB free); {intact}; "
-            f"make room and run the same command again to resume"
+            f"make room, then `deit-launch retry` resumes"
         )
     return f"{error}; {intact}"
 

@@ -23,6 +23,7 @@ from deit_core.train.trainer import Shared, Trainer
 _log = logging.getLogger(__name__)
 
 EXIT_OK = 0
+EXIT_CRASHED = 1
 EXIT_USER_ERROR = 2
 EXIT_DIVERGED = 3
 EXIT_PREEMPTED = 85
@@ -106,6 +107,9 @@ def _build_students(
         except UserError as error:
             _log.error("%s: %s", run.read_trial().name, error)
             _mark_failed([run], str(error), "user_error")
+        except (OSError, RuntimeError, ValueError) as error:
+            _log.exception("%s cannot be built", run.read_trial().name)
+            _mark_failed([run], f"{type(error).__name__}: {error}", "crashed")
     return students
 
 
@@ -135,6 +139,8 @@ def _exit_code(runs: Sequence[RunDir]) -> int:
     if any(status.state == "preempted" for status in statuses):
         return EXIT_PREEMPTED
     failures = {status.failure for status in statuses if status.state == "failed"}
+    if "crashed" in failures:
+        return EXIT_CRASHED
     if "user_error" in failures:
         return EXIT_USER_ERROR
     return EXIT_DIVERGED if failures else EXIT_OK

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from deit_core.errors import NonFiniteLossError
+from deit_core.errors import DivergedError
 
 
 @dataclass
@@ -49,7 +49,7 @@ class LossMeter:
         """Read the pending losses.
 
         Raises:
-            NonFiniteLossError: one is NaN or infinite; names the first such step.
+            DivergedError: one is NaN or infinite; names the first such step.
         """
         pending, self._pending = self._pending, []
         if not pending:
@@ -57,7 +57,7 @@ class LossMeter:
         values = torch.stack([loss for _, loss in pending]).tolist()
         for (step, _), value in zip(pending, values, strict=True):
             if not math.isfinite(value):
-                raise NonFiniteLossError(step, value)
+                raise DivergedError(f"the training loss became {value} at step {step}")
             self.since_log.add(value)
             self.since_eval.add(value)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from deit_core.config import RunConfig
 from deit_core.data.loader import TrainBatch
 from deit_core.distill.task import DistillationTask
-from deit_core.errors import CheckpointError
+from deit_core.errors import CheckpointError, DivergedError
 from deit_core.models import head_logits, save_weights, set_step_key
 from deit_core.optim.ema import ModelEma
 from deit_core.optim.schedule import Schedule
 from deit_core.records import FailureKind, State, StatusRecord, SummaryRecord, TrialRecord, finite
 from deit_core.run_dir import RunDir
-from deit_core.train.checkpoint import load_newest, save_checkpoint
+from deit_core.train.checkpoint import load_newest, remove_leftovers, save_checkpoint
 from deit_core.train.evaluate import ModelScore
 from deit_core.train.meter import LossMeter
 from deit_core.train.progress import ProgressView
@@ -73,6 +73,12 @@ class Learner:
             "ema": self.ema.model.state_dict() if self.ema else None,
         }
 
+    def is_finite(self) -> bool:
+        """Whether all weights and averages are; one number is read from the device."""
+        tensors = [*self.model.parameters(), *(self.ema.model.parameters() if self.ema else ())]
+        norms = torch.stack(torch._foreach_norm([tensor.detach() for tensor in tensors]))
+        return bool(norms.isfinite().all())
+
     def load(self, state: dict[str, Any]) -> None:
         """Restore `state`."""
         self.model.load_state_dict(state["model"])
@@ -92,6 +98,8 @@ class Student:
     timetable: Timetable
     status: StatusFile
     view: ProgressView
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprints of what it learns from, by name; a resume refuses others."""
     sinks: list[MetricSink] = field(default_factory=list)
     step: int = 0
     meter: LossMeter = field(default_factory=LossMeter)
@@ -99,14 +107,18 @@ class Student:
     """Training seconds of earlier attempts."""
     unreadable: set[str] = field(default_factory=set)
     teacher_val_top1: float | None = None
+    evaluated: bool = True
+    """False while the evaluation that is due after `step` has not been made."""
     saved_at: float = field(default_factory=time.monotonic)
     first_step: int = 0
     started_at: float = field(default_factory=time.monotonic)
+    clock_at_start: float | None = None
+    """Reading of the cohort's clock when this student took its first step."""
 
     @property
     def done(self) -> bool:
-        """Whether it has taken all its steps."""
-        return self.step >= self.timetable.total_steps
+        """Whether it has taken all its steps and been evaluated."""
+        return self.step >= self.timetable.total_steps and self.evaluated
 
     @property
     def epoch(self) -> float:
@@ -129,7 +141,7 @@ class Student:
             group["lr"] = rate
         with autocast():
             heads = head_logits(learner.model, batch.images)
-            loss = learner.task.loss(heads, batch.targets, teacher_logits)
+        loss = learner.task.loss(heads, batch.targets, teacher_logits)
         learner.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.config.optim.clip_grad_norm is not None:
@@ -139,6 +151,22 @@ class Student:
             learner.ema.update()
         self.meter.add(self.step, loss.detach())
         self.step += 1
+        self.evaluated = not self.timetable.eval_due(self.step)
+
+    def check_finite(self) -> None:
+        """Raise DivergedError for a loss or a weight that is not finite.
+
+        A finite loss is not enough: the last update may have ruined the weights.
+        """
+        self.meter.settle()
+        if not self.learner.is_finite():
+            raise DivergedError(f"the weights are no longer finite after step {self.step - 1}")
+
+    def note_unreadable(self, path: str) -> None:
+        """Count an image that cannot be read."""
+        self.unreadable.add(path)
+        first = self.status.record.first_unreadable or path
+        self.status.update(unreadable_images=len(self.unreadable), first_unreadable=first)
 
     def score(self, device: torch.device) -> ModelScore:
         """An empty score for one pass of val."""
@@ -188,14 +216,20 @@ class Student:
 
     # checkpoints ----------------------------------------------------------------------------------
 
-    def save(self, train_s: float) -> None:
-        """Write a checkpoint; the rows before it are made durable first."""
-        self.meter.settle()
+    def save(self, clock_s: float) -> None:
+        """Write a checkpoint; the rows before it are made durable first.
+
+        Raises:
+            DivergedError: the weights are not worth keeping.
+        """
+        self.check_finite()
         self.run.sync_metrics()
         state = self.learner.state() | {
             "trial_id": self.trial.trial_id,
+            "inputs": self.inputs,
             "meter": self.meter.state(),
-            "train_s": self.prior_train_s + train_s,
+            "evaluated": self.evaluated,
+            "train_s": self.train_s(clock_s),
             "unreadable": sorted(self.unreadable),
             "teacher_val_top1": self.teacher_val_top1,
         }
@@ -203,24 +237,45 @@ class Student:
         self.saved_at = time.monotonic()
 
     def restore(self, device: torch.device) -> None:
-        """Go on from the newest valid checkpoint; rows beyond it are dropped."""
+        """Go on from the newest valid checkpoint; rows beyond it are dropped.
+
+        Raises:
+            CheckpointError: it belongs to another trial, or to other data or another teacher.
+        """
+        remove_leftovers(self.run.checkpoint_dir)
         found = load_newest(self.run.checkpoint_dir, device)
         if found is not None:
             self.step, state = found
-            if state["trial_id"] != self.trial.trial_id:
-                raise CheckpointError(
-                    f"{self.run.checkpoint_dir} belongs to trial {state['trial_id']}, "
-                    f"not {self.trial.trial_id}; delete the folder"
-                )
+            self._check_origin(state)
             self.learner.load(state)
             self.meter.load(state["meter"])
+            self.evaluated = state["evaluated"]
             self.prior_train_s = state["train_s"]
             self.unreadable = set(state["unreadable"])
             self.teacher_val_top1 = state["teacher_val_top1"]
         self.first_step = self.step
-        self.run.truncate_metrics(self.step if found else -1)
+        self.run.truncate_metrics(self.step if found else -1, evaluated=self.evaluated)
 
-    def finish(self, *, train_s: float, cohort_size: int, facts: DataFacts) -> None:
+    def _check_origin(self, state: dict[str, Any]) -> None:
+        folder = self.run.checkpoint_dir
+        if state["trial_id"] != self.trial.trial_id:
+            raise CheckpointError(
+                f"{folder} belongs to trial {state['trial_id']}, not {self.trial.trial_id}; "
+                f"delete the folder"
+            )
+        for what, fingerprint in self.inputs.items():
+            if state["inputs"].get(what) != fingerprint:
+                raise CheckpointError(
+                    f"the {what} changed after step {self.step} was saved in {folder}; "
+                    f"restore what it was, or delete that folder to train from the start"
+                )
+
+    def train_s(self, clock_s: float) -> float:
+        """Training seconds over all attempts, waiting for others of the cohort excluded."""
+        start = clock_s if self.clock_at_start is None else self.clock_at_start
+        return self.prior_train_s + clock_s - start
+
+    def finish(self, *, clock_s: float, cohort_size: int, facts: DataFacts) -> None:
         """Write weights and summary, from the last evaluation in metrics.jsonl."""
         learner = self.learner
         save_weights(learner.model, self.run.weights_file)
@@ -240,7 +295,7 @@ class Student:
                 teacher_val_top1=self.teacher_val_top1,
                 unreadable_images=len(self.unreadable),
                 cohort_size=cohort_size,
-                train_s=self.prior_train_s + train_s,
+                train_s=self.train_s(clock_s),
                 finished_unix_s=time.time(),
             )
         )
@@ -253,6 +308,7 @@ class DataFacts:
 
     train_images: int
     num_classes: int
+    fingerprint: str
 
 
 def starting_status(previous: StatusRecord, **fields: Any) -> StatusRecord:
@@ -262,6 +318,9 @@ def starting_status(previous: StatusRecord, **fields: Any) -> StatusRecord:
         attempt=previous.attempt + 1,
         started_unix_s=time.time(),
         heartbeat_unix_s=time.time(),
+        step=previous.step,
+        epoch=previous.epoch,
+        total_steps=previous.total_steps,
         val_top1=previous.val_top1,
         **fields,
     )

@@ -37,13 +37,12 @@ def tag_of(key: str) -> str | None:
 
 
 class TensorBoardSink:
-    """Event files in `folder`; a resumed run purges what it will write again."""
+    """Event files in `folder`; points from `purge_step` on, of earlier attempts, are hidden."""
 
     def __init__(
-        self, folder: Path, trial: TrialRecord, config: RunConfig, *, first_step: int
+        self, folder: Path, trial: TrialRecord, config: RunConfig, *, purge_step: int | None
     ) -> None:
-        resumed = first_step + 1 if first_step else None
-        self._writer = SummaryWriter(log_dir=str(folder), purge_step=resumed)
+        self._writer = SummaryWriter(log_dir=str(folder), purge_step=purge_step)
         values = hparams(trial, config)
         self._write(_experiment(trial, config))
         self._write(_session_start(values, trial))

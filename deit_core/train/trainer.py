@@ -7,6 +7,7 @@ bit for bit (CPU, fp32, equal thread count). One that diverges leaves, and the o
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from deit_core.data.loader import EvalBatch, TrainBatch
 from deit_core.distill.teacher import Teacher
-from deit_core.errors import NonFiniteLossError
+from deit_core.errors import DeitError, DivergedError
 from deit_core.train.clock import TrainClock
 from deit_core.train.evaluate import evaluate_models, evaluate_teacher
 from deit_core.train.signals import StopRequest
@@ -39,6 +40,10 @@ class Shared:
     """Takes the path of an image that cannot be read."""
 
 
+class _StoppedError(DeitError):
+    """A stop was requested in the middle of an evaluation."""
+
+
 class Trainer:
     """Trains the students to their last step, or until a stop is requested."""
 
@@ -51,8 +56,12 @@ class Trainer:
 
     def train(self) -> None:
         """Run the loop; every student ends completed, failed or preempted."""
-        self._check_teacher()
-        self._finish_done()
+        try:
+            self._check_teacher()
+            self._evaluate([student for student in self.active if not student.evaluated])
+            self._finish_done()
+        except _StoppedError:
+            self._preempt()
         if self.active:
             first = min(student.step for student in self.active)
             last = self.active[0].timetable.total_steps
@@ -67,13 +76,24 @@ class Trainer:
             self._note_unreadable(due, batch.unreadable)
             teacher_logits = self._teach(due, batch.images)
             for student in due:
+                if student.clock_at_start is None:
+                    student.clock_at_start = self.clock.read()
                 student.train_step(batch, teacher_logits, self.shared.autocast)
-            self._after_step(due)
+            self._beat()
+            try:
+                self._after_step(due)
+            except _StoppedError:
+                self._preempt()
             if self.stop:
                 self._preempt()
             if not self.active:
                 break
         self.clock.pause()
+
+    def _beat(self) -> None:
+        for student in self.active:
+            if student.status.due():
+                student.heartbeat()
 
     def _teach(self, due: Sequence[Student], images: Tensor) -> Tensor | None:
         if not any(student.learner.task.needs_teacher for student in due):
@@ -86,15 +106,11 @@ class Trainer:
 
     def _after_step(self, due: Sequence[Student]) -> None:
         self._for_each(due, self._log)
-        evaluated = [s for s in self._alive(due) if s.timetable.eval_due(s.step)]
-        if evaluated:
-            self._evaluate(evaluated)
+        self._evaluate([student for student in self._alive(due) if not student.evaluated])
         self._for_each(self._alive(due), self._save_if_due)
         self._finish_done()
 
     def _log(self, student: Student) -> None:
-        if student.status.due():
-            student.heartbeat()
         if not student.timetable.log_due(student.step):
             return
         student.meter.settle()
@@ -106,12 +122,16 @@ class Trainer:
         )
 
     def _images_per_s(self, student: Student) -> float:
-        steps = student.step - student.first_step
-        return steps * student.config.train.global_batch_size / max(self.clock.read(), 1e-9)
+        images = (student.step - student.first_step) * student.config.train.global_batch_size
+        seconds = self.clock.read() - (student.clock_at_start or 0.0)
+        return images / max(seconds, 1e-9)
 
     def _evaluate(self, students: Sequence[Student]) -> None:
-        self._for_each(students, lambda student: student.meter.settle())
+        """One pass of val for all of them; a stop request cuts it short, before any row."""
+        self._for_each(students, lambda student: student.check_finite())
         students = self._alive(students)
+        if not students:
+            return
         speeds = {student.trial.name: self._images_per_s(student) for student in students}
         self.clock.pause()
         scores = {student.trial.name: student.score(self.shared.device) for student in students}
@@ -119,23 +139,34 @@ class Trainer:
         results, images = evaluate_models(
             scores, self._watched_eval_batches(students), self.shared.autocast, modules
         )
-        for student in students:
+        self.clock.start()
+
+        def record(student: Student) -> None:
+            measured = results[student.trial.name]
             student.emit(
                 "eval",
                 train_loss=student.meter.since_eval.take(),
                 train_images_per_s=speeds[student.trial.name],
                 val_images=images,
-                **results[student.trial.name],
+                **measured,
             )
-        self.clock.start()
+            student.evaluated = True
+            if not all(map(math.isfinite, measured.values())):
+                raise DivergedError(f"the val loss is not finite after step {student.step - 1}")
+
+        self._for_each(students, record)
 
     def _watched_eval_batches(self, students: Sequence[Student]) -> Iterator[EvalBatch]:
-        """The batches of val; takes note of files that cannot be read, and keeps hearts beating."""
+        """The batches of val; notes broken files, keeps hearts beating, gives way to a stop.
+
+        Raises:
+            _StoppedError: a stop is requested: a long pass must not outlast the grace period.
+        """
         for batch in self.shared.eval_batches:
+            if self.stop:
+                raise _StoppedError
             self._note_unreadable(students, batch.unreadable)
-            for student in students:
-                if student.status.due():
-                    student.heartbeat()
+            self._beat()
             yield batch
 
     def _save_if_due(self, student: Student) -> None:
@@ -146,7 +177,7 @@ class Trainer:
     def _finish_done(self) -> None:
         for student in [student for student in self.active if student.done]:
             student.finish(
-                train_s=self.clock.read(),
+                clock_s=self.clock.read(),
                 cohort_size=len(self.students),
                 facts=self.shared.facts,
             )
@@ -159,7 +190,7 @@ class Trainer:
         for student in list(students):
             try:
                 act(student)
-            except NonFiniteLossError as error:
+            except DivergedError as error:
                 student.end("failed", str(error), "diverged")
                 self.active.remove(student)
 
@@ -178,7 +209,7 @@ class Trainer:
             if any(path not in student.unreadable for student in students):
                 self.shared.warn(path)
             for student in students:
-                student.unreadable.add(path)
+                student.note_unreadable(path)
 
     def _check_teacher(self) -> None:
         """Measure the teacher once: a wrong transform shows here, not after 300 epochs."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from deit_core.data.sources.base import Labels, Split
+from deit_core.data.sources.base import Labels, Split, digest
 from deit_core.data.sources.subset import balanced_subset
 from deit_core.data_layout import fashion_mnist_folder
 from deit_core.errors import DataError
@@ -74,6 +74,10 @@ class ArraySource:
     def describe(self, index: int) -> str:
         """Such as `digits[17]`."""
         return f"{self._name}[{index}]"
+
+    def fingerprint(self) -> str:
+        """Over every pixel."""
+        return digest(self.class_names, self.labels.tobytes(), self._images.tobytes())
 
 
 def open_digits(split: Split, *, in_chans: int) -> ArraySource:

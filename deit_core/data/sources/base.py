@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal, Protocol
 
 import numpy as np
@@ -52,3 +53,15 @@ class ImageSource(Protocol):
 
     def describe(self, index: int) -> str:
         """A name to show to the user: a path, or something like `digits[17]`."""
+
+    def fingerprint(self) -> str:
+        """Changes when images or classes are added, removed or renamed."""
+
+
+def digest(*parts: bytes | tuple[str, ...]) -> str:
+    """A short hash over arrays and names, for fingerprints."""
+    hashed = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        hashed.update(part if isinstance(part, bytes) else "\0".join(part).encode())
+        hashed.update(b"\0\0")
+    return hashed.hexdigest()

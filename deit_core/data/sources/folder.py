@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from deit_core.data.sources.base import Labels, Split
+from deit_core.data.sources.base import Labels, Split, digest
 from deit_core.data.sources.decode import read_image
 from deit_core.data_layout import cannot_list, class_folders
 from deit_core.errors import DataError
@@ -58,6 +58,10 @@ class FolderSource:
     def describe(self, index: int) -> str:
         """The path of the image."""
         return os.path.join(self._folder, os.fsdecode(bytes(self._paths[index])))
+
+    def fingerprint(self) -> str:
+        """Over the names of all files; their contents are not read."""
+        return digest(self.class_names, self.labels.tobytes(), self._paths.tobytes())
 
 
 def open_image_folder(root: str, split: Split, *, in_chans: int) -> FolderSource:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from deit_core.data.rng import numpy_rng
-from deit_core.data.sources.base import ImageSource, Labels
+from deit_core.data.sources.base import ImageSource, Labels, digest
 from deit_core.errors import DataError
 
 
@@ -64,3 +64,7 @@ class SubsetSource:
     def describe(self, index: int) -> str:
         """The image's name in the whole source."""
         return self._source.describe(int(self._indices[index]))
+
+    def fingerprint(self) -> str:
+        """See `ImageSource.fingerprint`."""
+        return digest(self._source.fingerprint().encode(), self._indices.tobytes())
