@@ -4,6 +4,12 @@ Model: the accuracies of a variant's seeds are independent draws from a normal d
 the standard deviation is the same for all variants of a sweep unless Bartlett's test says
 otherwise. Then one pooled standard deviation with many degrees of freedom serves every variant,
 and 2-3 seeds each give usable intervals (8 variants x 3 seeds: half-width 1.22 sd, not 2.48 sd).
+Where the spreads differ and the test misses it, the noisiest variant's interval is too narrow.
+
+A variant whose seeds all gave the same accuracy says that its spread is below what one image
+resolves, or that its seeds do nothing (a model that predicts one class). Neither is a measurement
+of chance, so such a variant is left out of the pooled deviation and of the test, and is given the
+spread of the others: that is never too narrow, whichever of the two it was.
 
 Sources: Student 1908 (t); Welch 1947 and Satterthwaite 1946 (unequal variances); Bartlett 1937;
 Dunnett 1955, "A multiple comparison procedure for comparing several treatments with a control",
@@ -24,6 +30,11 @@ from scipy import optimize, special, stats
 CONFIDENCE = 0.95
 BARTLETT_LEVEL = 0.01
 """Variances are pooled unless Bartlett's p is below this: 0.05 would fire on 1 sweep in 20."""
+SUSPICION_LEVEL = 0.1
+"""Pooled, but worth a warning: Bartlett's test is weak with 2-3 seeds. Fires on 1 sweep in 10."""
+EQUAL = 1e-9
+"""Accuracies closer than this are equal: counts of right images differ by 100 / images points or
+not at all, and less is the rounding of floating-point numbers."""
 
 Groups = Mapping[str, Sequence[float]]
 """Values of each group, by name."""
@@ -65,7 +76,7 @@ class Spread:
     """How much seeds differ, over all groups."""
 
     sd: float | None
-    """Pooled standard deviation; None where no group has two values."""
+    """Pooled standard deviation; None where no group has two values, 0 where no group varies."""
     df: int
     bartlett_p: float | None
     """None where the test cannot be computed."""
@@ -75,16 +86,26 @@ class Spread:
         """Whether one standard deviation may stand for all groups."""
         return self.bartlett_p is None or self.bartlett_p >= BARTLETT_LEVEL
 
+    @property
+    def suspicious(self) -> bool:
+        """Whether it is pooled although the groups may well differ in spread."""
+        return self.pooled and self.bartlett_p is not None and self.bartlett_p < SUSPICION_LEVEL
+
 
 def mean(values: Sequence[float]) -> float:
-    """Arithmetic mean, exactly rounded."""
+    """Arithmetic mean; may miss the mean of equal values by the last bit."""
     return math.fsum(values) / len(values)
 
 
 def sample_sd(values: Sequence[float]) -> float | None:
-    """Standard deviation with n - 1 in the denominator; None for fewer than two values."""
+    """Standard deviation with n - 1 in the denominator; None for fewer than two values.
+
+    Exactly 0 where all values are equal (`EQUAL`), so that callers can ask for it.
+    """
     if len(values) < 2:
         return None
+    if max(values) - min(values) <= EQUAL:
+        return 0.0
     centre = mean(values)
     return math.sqrt(math.fsum((x - centre) ** 2 for x in values) / (len(values) - 1))
 
@@ -92,17 +113,17 @@ def sample_sd(values: Sequence[float]) -> float | None:
 def spread(groups: Groups) -> Spread:
     """Pooled standard deviation and Bartlett's test.
 
-    s^2 = sum_i (n_i - 1) s_i^2 / sum_i (n_i - 1), over groups with n_i >= 2. The test takes
-    logarithms of the s_i^2, so groups whose values are all equal are left out of it.
+    s^2 = sum_i (n_i - 1) s_i^2 / sum_i (n_i - 1), over the groups whose values differ: those with
+    n_i = 1 and those whose values are all equal show no spread, and have no part in the test.
     """
     sds = {name: sample_sd(values) for name, values in groups.items()}
-    replicated = {name: sd for name, sd in sds.items() if sd is not None}
-    df = sum(len(groups[name]) - 1 for name in replicated)
-    if df == 0:
-        return Spread(None, 0, None)
-    total = math.fsum((len(groups[name]) - 1) * sd**2 for name, sd in replicated.items())
-    varying = [np.asarray(groups[name], dtype=float) for name, sd in replicated.items() if sd > 0]
-    p = float(stats.bartlett(*varying).pvalue) if len(varying) >= 2 else None
+    varying = {name: sd for name, sd in sds.items() if sd}
+    if not varying:
+        return Spread(None if all(sd is None for sd in sds.values()) else 0.0, 0, None)
+    df = sum(len(groups[name]) - 1 for name in varying)
+    total = math.fsum((len(groups[name]) - 1) * sd**2 for name, sd in varying.items())
+    samples = [np.asarray(groups[name], dtype=float) for name in varying]
+    p = float(stats.bartlett(*samples).pvalue) if len(samples) >= 2 else None
     return Spread(math.sqrt(total / df), df, p)
 
 
