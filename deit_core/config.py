@@ -29,11 +29,11 @@ CONFIG_SCHEMA_VERSION = 1
 
 
 def _expand_path(text: str) -> str:
-    """Expand `~` and `${VAR}` and make the path absolute."""
+    """Expand `~` and `${VAR}`; absolute and free of links, so that one place has one spelling."""
     missing = [name for name in re.findall(r"\$\{(\w+)\}", text) if name not in os.environ]
     if missing:
         raise ValueError(f"the environment variable {missing[0]} is not set in {text!r}")
-    return os.path.abspath(os.path.expanduser(os.path.expandvars(text)))
+    return os.path.realpath(os.path.expanduser(os.path.expandvars(text)))
 
 
 def _valid_duration(text: str) -> str:

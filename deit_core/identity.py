@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from deit_core.config import (
     RunConfig,
     Section,
 )
+from deit_core.duration import parse_duration
 from deit_core.variants import VARIANTS
 
 SectionType = TypeVar("SectionType", bound=Section)
@@ -56,6 +57,9 @@ KNOWN_SOURCES: dict[str, SourceFacts] = {
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 DEFAULT_IMG_SIZE = 224
+SMALL_IMAGE = 32
+"""Up to this side, in pixels, images are padded and shifted instead of cropped by area, and not
+cropped for evaluation, as in the reference (facebookresearch/deit, datasets.py)."""
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -78,6 +82,12 @@ def _updated(section: SectionType, updates: dict[str, Any]) -> SectionType:
     """A copy with new values; the section itself where nothing is new (copies cost most here)."""
     new = {key: value for key, value in updates.items() if value is not getattr(section, key)}
     return section.model_copy(update=new) if new else section
+
+
+def _without(section: SectionType, names: Iterable[str]) -> SectionType:
+    """The section with the named fields at their defaults."""
+    fields = type(section).model_fields
+    return _updated(section, {name: fields[name].get_default() for name in names})
 
 
 def _fill_nulls(section: SectionType, known: dict[str, Any]) -> SectionType:
@@ -109,7 +119,7 @@ def _resolve_augment(augment: AugmentConfig, img_size: int) -> AugmentConfig:
     }
     updates: dict[str, Any] = {k: v for k, v in known.items() if getattr(augment, k) is None}
     if augment.crop == "auto":
-        updates["crop"] = "pad" if img_size <= 32 else "random_resized"
+        updates["crop"] = "pad" if img_size <= SMALL_IMAGE else "random_resized"
     return _updated(augment, updates)
 
 
@@ -129,18 +139,53 @@ def _resolve_data(data: DataConfig, channels: int) -> DataConfig:
 def canonical(config: RunConfig) -> RunConfig:
     """The resolved config with everything that has no effect set to its default."""
     config = resolve(config)
-    updates: dict[str, Any] = {}
+    updates: dict[str, Any] = {
+        "data": _without(config.data, _unused_data(config.data)),
+        "augment": _canonical_augment(config.augment),
+        "distill": _without(config.distill, _unused_distill(config.distill)),
+    }
+    if config.distill.kind == "none":
+        updates["teacher"] = None
     if config.model.name not in VARIANTS:  # timm initialises its own models
-        own = ModelConfig()
-        ignored = {"init": own.init, "pos_embed_std": own.pos_embed_std}
-        updates["model"] = _updated(config.model, ignored)
-    distill, default = config.distill, DistillConfig()
-    if distill.kind == "none":
-        updates |= {"distill": default, "teacher": None}
-    elif distill.kind == "hard":
-        unused = {"temperature": default.temperature, "reduction": default.reduction}
-        updates["distill"] = _updated(distill, unused)
+        updates["model"] = _without(config.model, ("init", "pos_embed_std"))
+    if config.model.img_size is not None and config.model.img_size <= SMALL_IMAGE:
+        updates["eval"] = _without(config.eval, ("crop_ratio",))
+    if parse_duration(config.optim.warmup).value == 0:
+        no_warmup = _without(config.optim, ("warmup_lr",))
+        updates["optim"] = _updated(no_warmup, {"warmup": "0ep"})
     return _updated(config, updates)
+
+
+def _unused_data(data: DataConfig) -> Iterator[str]:
+    if data.source == "digits":
+        yield "root"
+    if data.train_images is None and data.val_images is None:
+        yield "subset_seed"
+
+
+def _canonical_augment(augment: AugmentConfig) -> AugmentConfig:
+    if not augment.mix_probability:
+        augment = _updated(augment, {"mixup_alpha": 0.0, "cutmix_alpha": 0.0})
+    return _without(augment, _unused_augment(augment))
+
+
+def _unused_augment(augment: AugmentConfig) -> Iterator[str]:
+    """Fields that the other ones turn off; `augment` is resolved."""
+    if not augment.rand_augment_magnitude:
+        yield "rand_augment_ops"
+    mixes = [alpha for alpha in (augment.mixup_alpha, augment.cutmix_alpha) if alpha]
+    if not mixes:
+        yield "mix_probability"
+    if len(mixes) < 2:
+        yield "mix_switch_probability"
+    yield "crop_scale" if augment.crop == "pad" else "crop_padding"
+
+
+def _unused_distill(distill: DistillConfig) -> Iterator[str]:
+    if distill.kind == "none":
+        yield from ("alpha", "temperature", "reduction", "token")
+    elif distill.kind == "hard":
+        yield from ("temperature", "reduction")
 
 
 _to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode

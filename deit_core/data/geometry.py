@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Pixels = npt.NDArray[np.uint8]
+from deit_core.identity import SMALL_IMAGE
 
-SMALL_IMAGE = 32
-"""Up to this side the reference neither resizes nor crops in evaluation (its CIFAR setting)."""
+Pixels = npt.NDArray[np.uint8]
 
 ASPECT_RANGE = (3 / 4, 4 / 3)
 """Width over height of a random resized crop."""

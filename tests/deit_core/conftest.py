@@ -45,6 +45,7 @@ MICRO: dict[str, dict[str, Any]] = {
         "threads": 1,
         "device": "cpu",
     },
+    "eval": {"batch_size": 16},
     "logging": {"every_steps": 3, "tensorboard": False},
 }
 

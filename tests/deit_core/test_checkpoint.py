@@ -10,7 +10,12 @@ import pytest
 import torch
 
 from deit_core.errors import CheckpointError
-from deit_core.train.checkpoint import list_checkpoints, load_newest, save_checkpoint
+from deit_core.train.checkpoint import (
+    list_checkpoints,
+    load_newest,
+    remove_leftovers,
+    save_checkpoint,
+)
 
 CPU = torch.device("cpu")
 
@@ -97,3 +102,20 @@ def test_code_is_never_unpickled(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 1, {"weight": Trap()})
     with pytest.raises(Exception, match="Weights only load failed"):
         load_newest(tmp_path, CPU)
+
+
+def test_damaged_newer_files_give_way_to_what_a_resume_saves(tmp_path: Path) -> None:
+    for step in (90, 100):
+        path = save_checkpoint(tmp_path, step, state(step))
+        path.write_bytes(b"damaged")
+    save_checkpoint(tmp_path, 10, state(10))
+    assert [file.step for file in list_checkpoints(tmp_path)] == [10]
+    save_checkpoint(tmp_path, 20, state(20))
+    assert [file.step for file in list_checkpoints(tmp_path)] == [20, 10]
+
+
+def test_what_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
+    kept = save_checkpoint(tmp_path, 1, state(1))
+    (tmp_path / f".{kept.name}.4711.0a1b2c3d").write_bytes(b"half")
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [kept]

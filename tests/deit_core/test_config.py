@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,6 +124,9 @@ SOFT = {"distill": {"kind": "soft"}, "teacher": TEACHER}
         {"train": {"duration": "300 epochs"}},
         {"teacher": TEACHER},
         {"distill": {"temperature": 7.0, "alpha": 0.9}},
+        {"data": {"root": "/some/where", "subset_seed": 7}},
+        {"augment": {"crop_scale": [0.5, 1.0]}},
+        {"eval": {"crop_ratio": 1.0}},
     ],
     ids=str,
 )
@@ -198,3 +203,45 @@ def test_timm_models_ignore_our_initialisation() -> None:
     assert trial_id_of(config_with(model=convnet)) == trial_id_of(
         config_with(model={**convnet, "init": "fan_in", "pos_embed_std": 0.2})
     )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            {"augment": {"mix_probability": 0.0}},
+            {"augment": {"mixup_alpha": 0.0, "cutmix_alpha": 0.0}},
+        ),
+        (
+            {"augment": {"cutmix_alpha": 0.0, "mix_switch_probability": 0.1}},
+            {"augment": {"cutmix_alpha": 0.0}},
+        ),
+        (
+            {"augment": {"rand_augment_magnitude": 0.0, "rand_augment_ops": 5}},
+            {"augment": {"rand_augment_magnitude": 0.0}},
+        ),
+        (
+            {"augment": {"crop": "random_resized", "crop_padding": 3}},
+            {"augment": {"crop": "random_resized"}},
+        ),
+        (
+            {"optim": {"warmup": "0step", "warmup_lr": 0.5}},
+            {"optim": {"warmup": "0ep"}},
+        ),
+    ],
+    ids=["no mixing", "one kind of mixing", "no RandAugment", "no padding", "no warm-up"],
+)
+def test_what_another_field_turns_off_does_not_change_the_id(
+    one: dict[str, object], other: dict[str, object]
+) -> None:
+    assert trial_id_of(config_with(**one)) == trial_id_of(config_with(**other))
+    assert trial_id_of(config_with(**one)) != trial_id_of(config_with())
+
+
+def test_a_link_to_the_data_is_the_data(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "images")
+    folders = [
+        config_with(data={"source": "image_folder", "root": str(tmp_path / name)})
+        for name in ("images", "link")
+    ]
+    assert trial_id_of(folders[0]) == trial_id_of(folders[1])

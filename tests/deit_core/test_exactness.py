@@ -14,7 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from deit_core.data import sources
+from deit_core.data.sources import arrays
 from deit_core.run_dir import RunDir
+from deit_core.train import evaluate
 from deit_core.train.checkpoint import list_checkpoints, load_newest
 
 WALL_CLOCK = {"unix_s", "train_images_per_s", "train_s", "finished_unix_s", "cohort_size"}
@@ -169,6 +172,50 @@ def test_a_stop_signal_saves_and_the_next_job_goes_on(make_run: RunFactory, job:
     assert list_checkpoints(stopped.checkpoint_dir)[0].step == 7
     job(stopped)
     assert_same_result(straight, stopped)
+
+
+@pytest.mark.parametrize("epoch", [2, 4], ids=["in between", "the last one"])
+def test_a_stop_signal_cuts_an_evaluation_short(
+    make_run: RunFactory, job: Job, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    """A long pass of val must not outlast the grace period; the next job makes up for it."""
+    straight = make_run("straight")
+    job(straight)
+    stopped = make_run("stopped")
+    original = evaluate.ModelScore.add
+    passes = 0
+
+    def add(self: evaluate.ModelScore, *arguments: Any) -> None:
+        nonlocal passes
+        passes += 1
+        if passes == 4 * (epoch - 1) + 1:  # 50 images in batches of 16
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluate.ModelScore, "add", add)
+        job(stopped, check=85)
+    assert passes == 4 * (epoch - 1) + 1
+    status = stopped.read_status()
+    assert (status.state, status.step) == ("preempted", 5 * epoch)
+    assert stopped.read_metrics()[-1]["step"] < 5 * epoch
+    job(stopped)
+    assert_same_result(straight, stopped)
+
+
+def test_a_resume_refuses_data_that_changed(make_run: RunFactory, job: Job) -> None:
+    run = make_run("run")
+    killed_job(kill_in_step(7), run)
+    other = arrays.open_digits("train", in_chans=1)
+    other._images[0] = 255 - other._images[0]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sources, "open_digits", lambda split, *, in_chans: other)
+        job(run, check=2)
+    status = run.read_status()
+    assert status.failure == "user_error"
+    assert "the data changed after step 5 was saved" in str(status.reason)
+    job(run)
+    assert run.read_status().state == "completed"
 
 
 def members(make_run: RunFactory, folder: str, teacher: RunDir) -> dict[str, RunDir]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -91,6 +92,38 @@ def test_a_student_that_cannot_be_built_does_not_stop_the_others(
     status = bad.read_status()
     assert (status.state, status.failure) == ("failed", "user_error")
     assert "no_such_argument" in str(status.reason)
+
+
+@pytest.mark.parametrize(
+    ("duration", "reason"),
+    [("1step", "the weights are no longer finite|the val loss is not finite"),
+     ("4ep", "the training loss became|the weights are no longer finite|val loss is not")],
+)  # fmt: skip
+def test_a_run_that_diverged_is_no_result(
+    make_run: RunFactory, job: Job, duration: str, reason: str
+) -> None:
+    """Also when only the last update did it, which no training loss shows."""
+    run = make_run("run", optim={"lr": 1e30, "warmup": "0ep"}, train={"duration": duration})
+    job(run, check=3)
+    status = run.read_status()
+    assert (status.state, status.failure) == ("failed", "diverged")
+    assert re.search(reason, str(status.reason))
+    assert run.read_summary() is None
+    assert list_checkpoints(run.checkpoint_dir) == []
+
+
+def test_a_student_whose_files_cannot_be_made_does_not_stop_the_others(
+    make_run: RunFactory, job: Job
+) -> None:
+    logging = {"every_steps": 3, "tensorboard": True}
+    good, bad = (
+        make_run("good", logging=logging),
+        make_run("bad", model={"depth": 1}, logging=logging),
+    )
+    bad.tensorboard_dir().write_text("a file where a folder should be")
+    job(bad, good, check=1)
+    assert good.read_status().state == "completed"
+    assert (bad.read_status().state, bad.read_status().failure) == ("failed", "crashed")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,9 @@ class Toy(nn.Module):
         self.fc = nn.Linear(4, 4)
         self.norm = nn.LayerNorm(4)
 
+    def no_weight_decay(self) -> set[str]:
+        return {"cls_token", "pos_embed"}
+
 
 def test_what_is_decayed_is_what_the_reference_decays() -> None:
     model = Toy()

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from deit_core.records import TrialRecord
 from deit_core.run_dir import RunDir, write_json
+from deit_core.train.student import Student
 
 RunFactory = Callable[..., RunDir]
 SWEPT: dict[str, dict[str, Any]] = {
@@ -105,6 +107,31 @@ def test_tensorboard_shows_the_sweep(sweep: Path) -> None:
             expected = [(row["step"], row["val_top1"]) for row in rows if row["kind"] == "eval"]
             assert [(step, pytest.approx(value)) for _, step, value in points] == expected
         check_hparams(address)
+
+
+def test_a_restart_hides_the_points_it_writes_again(
+    make_run: RunFactory, job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the first attempt ended before its first checkpoint."""
+    run = make_run("run", logging={"every_steps": 1, "tensorboard": True})
+    original = Student.train_step
+
+    def train_step(self: Student, *arguments: Any) -> None:
+        if self.step == 3:
+            raise MemoryError("out of memory")
+        original(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Student, "train_step", train_step)
+        with pytest.raises(MemoryError):
+            job(run)
+    assert run.read_status().failure == "crashed"
+    job(run)
+    events = EventAccumulator(str(run.tensorboard_dir()), size_guidance={"scalars": 0})
+    events.Reload()
+    steps = [point.step for point in events.Scalars("train/loss")]
+    assert steps == list(range(1, 21))
+    assert [point.step for point in events.Scalars("val/top1")] == [5, 10, 15, 20]
 
 
 def check_hparams(address: str) -> None:
