@@ -12,7 +12,7 @@ from deit_core.errors import Problem
 from deit_core.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
-    from deit_core.config import RunConfig
+    from deit_core.config import ModelConfig, RunConfig
 
 _GEOMETRY_KEYS = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
 
@@ -43,15 +43,23 @@ def _check_model(config: RunConfig) -> list[Problem]:
         if model.name.startswith("deit_"):
             hint = nearest(model.name, VARIANTS)
             return [Problem(("model", "name"), f"there is no model {model.name!r}{hint}")]
-        foreign = [key for key in _GEOMETRY_KEYS if getattr(model, key) is not None]
-        return [
-            Problem(
-                ("model", key),
-                f"{model.name} is timm's and takes no {key}; set its own arguments in model.kwargs",
-            )
-            for key in foreign
-        ]
+        return _check_foreign(model)
     return _check_geometry(config, variant)
+
+
+def _check_foreign(model: ModelConfig) -> list[Problem]:
+    """The geometry keys are this package's; mostly the name was changed and they were left."""
+    left = [f"model.{key}" for key in _GEOMETRY_KEYS if getattr(model, key) is not None]
+    if not left:
+        return []
+    return [
+        Problem(
+            ("model", "name"),
+            f"{model.name} is no deit_* model of this package, and timm's models do not take "
+            f"{', '.join(left)}; set {'this' if len(left) == 1 else 'these'} to null (timm's own "
+            f"arguments go in model.kwargs), or name one of {', '.join(sorted(VARIANTS))}",
+        )
+    ]
 
 
 def _check_geometry(config: RunConfig, variant: Variant) -> list[Problem]:
@@ -213,8 +221,10 @@ def _sentence(item: Any, path: tuple[str, ...], root: type[BaseModel]) -> str:
     given = repr(item["input"]) if not isinstance(item["input"], dict) else "a mapping"
     if item["type"] == "literal_error" and isinstance(item["input"], str):
         valid = typing.cast(str, item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
-        hint = nearest(item["input"], valid.split(", "))
-        return f"{given} is not valid{hint}" + ("" if valid in hint else f" (valid: {valid})")
+        close = difflib.get_close_matches(item["input"], valid.split(", "), n=1)
+        if close:
+            return f'{given} is not valid; did you mean "{close[0]}"? (valid: {valid})'
+        return f"{given} is not valid; valid: {valid}"
     if item["type"] == "model_type":
         return f"is a section with fields of its own, but {given} is given"
     if item["type"] == "value_error":

@@ -1,4 +1,4 @@
-"""Get a public data set: `python -m deit_core.data.download fashion_mnist --root DIR`."""
+"""Get a public data set: `python -m deit_core.data.download fashion_mnist`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from deit_core.data_layout import DOWNLOADS
 from deit_core.errors import DataError, UserError
 
 
@@ -24,7 +25,7 @@ def download_fashion_mnist(root: Path) -> Path:
     try:
         return Path(FashionMNIST(str(root), download=True).raw_folder)
     except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())
         raise DataError(
             f"Fashion-MNIST cannot be downloaded to {root} ({reason}); check the network and the "
             f"folder, or run `apt-get install dataset-fashion-mnist`"
@@ -35,14 +36,16 @@ def main() -> int:
     """Run the command; exit code 2 for what the user can mend."""
     parser = argparse.ArgumentParser(prog="python -m deit_core.data.download", description=__doc__)
     parser.add_argument("name", choices=["fashion_mnist"], help="which data set")
-    parser.add_argument("--root", type=Path, required=True, help="folder to put it in")
+    help_root = f"folder to put it in; {DOWNLOADS}, where it is found by itself, by default"
+    parser.add_argument("--root", type=Path, default=DOWNLOADS, help=help_root)
     arguments = parser.parse_args()
     try:
         folder = download_fashion_mnist(arguments.root)
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    sys.stdout.write(f"{arguments.name} is in {folder}; set data.root: {arguments.root}\n")
+    advice = "" if arguments.root == DOWNLOADS else f"; set data.root: {arguments.root}"
+    sys.stdout.write(f"{arguments.name} is in {folder}{advice}\n")
     return 0
 
 

@@ -114,6 +114,7 @@ def write_idx(path, values):
 @pytest.fixture
 def no_debian_package(monkeypatch, tmp_path):
     monkeypatch.setattr(data_layout, "DEBIAN_FASHION_MNIST", tmp_path / "no package")
+    monkeypatch.setattr(data_layout, "DOWNLOADS", tmp_path / "no downloads")
 
 
 @pytest.fixture
@@ -143,6 +144,9 @@ def test_fashion_mnist_is_found_in_each_known_place(fashion_files, tmp_path, mon
     raw.parent.mkdir(parents=True)
     fashion_files.rename(raw)
     assert len(open_fashion(tmp_path / "torchvision")) == 40
+    with monkeypatch.context() as patched:
+        patched.setattr(data_layout, "DOWNLOADS", tmp_path / "torchvision")
+        assert len(open_fashion(None)) == 40
     monkeypatch.setattr(data_layout, "DEBIAN_FASHION_MNIST", raw)
     assert len(open_fashion(None)) == 40
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,7 @@ from PIL import Image
 
 from deit_core.data.sources.base import Labels, Split, digest
 from deit_core.data.sources.decode import read_image
-from deit_core.data_layout import cannot_list, class_folders
-from deit_core.errors import DataError
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
-"""File names that are taken for images, in any case; other files are passed over."""
+from deit_core.data_layout import cannot_list, class_folders, image_files, no_image
 
 
 class FolderSource:
@@ -77,28 +72,12 @@ def open_image_folder(root: str, split: Split, *, in_chans: int) -> FolderSource
     counts: list[int] = []
     for name in names:
         try:
-            found = sorted(_image_files(folder, name))
+            found = sorted(image_files(folder, name))
         except OSError as error:
             raise cannot_list(error) from None
         if not found:
-            raise DataError(
-                f"the class folder {folder / name} holds no image "
-                f"({', '.join(IMAGE_SUFFIXES)}); add images, or remove the class"
-            )
+            raise no_image(folder / name)
         paths += found
         counts.append(len(found))
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     return FolderSource(folder, paths, labels, class_names=names, in_chans=in_chans)
-
-
-def _image_files(folder: Path, relative: str) -> Iterator[str]:
-    """Image files anywhere under a folder, relative to the split's folder."""
-    with os.scandir(folder / relative) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            path = f"{relative}/{entry.name}"
-            if entry.name.lower().endswith(IMAGE_SUFFIXES):
-                yield path
-            elif entry.is_dir():
-                yield from _image_files(folder, path)
