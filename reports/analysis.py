@@ -1,8 +1,8 @@
 """From groups of seeds to means, intervals and verdicts. Pure.
 
 Three words are used, and defined in every report: *better* (the simultaneous interval of the
-difference excludes 0), *not distinguishable* (it does not), *not tested* (a single seed, or
-seeds that do not differ, show no spread to test with).
+difference excludes 0), *not distinguishable* (it does not), *not tested* (a single seed on one
+side, or no seeds that differ, show no spread to test with).
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def analyse(sweep: SweepResults, baseline: str | None = None) -> Analysis:
         group: _compare(group, base, (values, groups), spread, (len(tested), critical))
         for group, base in pairs.items()
     }
-    effects = _effects(variants, chosen, tested, groups, spread)
+    effects = _effects(variants, chosen, comparisons, groups, spread)
     return Analysis(variants, results, spread, chosen, comparisons, critical, effects)
 
 
@@ -189,21 +189,24 @@ def _verdict(delta: float, interval: Interval | None) -> Verdict:
 def _effects(
     variants: Sequence[Variant],
     baseline: Baseline,
-    tested: Sequence[str],
+    comparisons: Mapping[str, Comparison],
     groups: stats.Groups,
     spread: Spread,
 ) -> tuple[Effect, ...]:
     """Each kind against none, averaged over settings, and the kinds against each other."""
     if not baseline.is_distillation_free:
         return ()
-    members: dict[str, list[str]] = {}
+    members: dict[str, list[Comparison]] = {}
     for variant in variants:
-        if variant.group_id in tested:
-            members.setdefault(str(variant.swept[KIND]), []).append(variant.group_id)
-    weights = {kind: _mean_delta(of_kind, baseline) for kind, of_kind in members.items()}
+        comparison = comparisons.get(variant.group_id)
+        if comparison is not None and comparison.interval is not None:
+            members.setdefault(str(variant.swept[KIND]), []).append(comparison)
+    weights = {kind: _mean_delta(of_kind) for kind, of_kind in members.items()}
     effects = [
-        _effect((kind, "none", len(members[kind])), weights[kind], groups, spread, len(members))
-        for kind in members
+        _only(kind, of_kind[0])
+        if len(of_kind) == 1
+        else _effect((kind, "none", len(of_kind)), weights[kind], groups, spread, len(members))
+        for kind, of_kind in members.items()
     ]
     effects.sort(key=lambda effect: -effect.delta)
     kinds = [effect.kind for effect in effects]
@@ -215,13 +218,17 @@ def _effects(
     return tuple(effects)
 
 
-def _mean_delta(members: Sequence[str], baseline: Baseline) -> dict[str, float]:
+def _only(kind: str, comparison: Comparison) -> Effect:
+    """A kind with one comparison is that comparison: a second interval could contradict it."""
+    return Effect(kind, "none", comparison.delta, comparison.interval, comparison.verdict, 1)
+
+
+def _mean_delta(members: Sequence[Comparison]) -> dict[str, float]:
     """Weights of the mean difference between some variants and their baselines."""
     weights: dict[str, float] = {}
-    for group in members:
-        base = baseline.of[group]
-        weights[group] = weights.get(group, 0.0) + 1 / len(members)
-        weights[base] = weights.get(base, 0.0) - 1 / len(members)
+    for comparison in members:
+        for group, sign in ((comparison.group_id, 1), (comparison.baseline_id, -1)):
+            weights[group] = weights.get(group, 0.0) + sign / len(members)
     return weights
 
 

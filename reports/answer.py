@@ -21,22 +21,37 @@ def answer(sweep: SweepResults, analysis: Analysis, rounding: Rounding) -> tuple
     best = analysis.best
     if best is None:
         return (_nothing_yet(sweep),)
-    if analysis.baseline.is_distillation_free:
+    if sweep.single_run:
+        body = [_single_run(best, rounding)]
+    elif analysis.baseline.is_distillation_free:
         body = _about_distillation(analysis, rounding)
     else:
         body = _about_variants(analysis, best, rounding)
-    rest = (_lost(sweep), _evidence(analysis), _teacher(sweep, rounding))
+    evidence = "" if sweep.single_run else _evidence(analysis)
+    rest = (_lost(sweep), evidence, _teacher(sweep, rounding))
     sentences = [_open(sweep), *body, *rest]
     return tuple(sentence for sentence in sentences if sentence)
 
 
 def _nothing_yet(sweep: SweepResults) -> str:
     trials = sweep.students
+    if sweep.single_run:
+        yet = "" if _is_lost(trials[0]) else " yet"
+        return f"{sweep.plan.sweep} has no result{yet}: {trials[0].state}, {trials[0].reason}."
     if all(trial.state == "failed" for trial in trials):
         return f"No trial has a result: all {len(trials)} failed."
     failed = sum(trial.state in ("failed", "damaged") for trial in trials)
     note = f"; {failed} failed or damaged" if failed else ""
     return f"No trial has finished yet: {count(len(trials), 'trial')} planned{note}."
+
+
+def _single_run(best: VariantResult, rounding: Rounding) -> str:
+    (result,) = (trial.result for trial in best.variant.trials)
+    assert result is not None
+    return (
+        f"{best.variant.label} reaches {rounding.percent(best.mean)} top-1 on "
+        f"{result.val_images:,} val images, in a single run of {result.epochs:g} epochs."
+    )
 
 
 def _open(sweep: SweepResults) -> str:
@@ -67,12 +82,11 @@ def _about_distillation(analysis: Analysis, rounding: Rounding) -> list[str]:
     arms = [e for e in analysis.effects if e.against == "none"]
     if not arms:
         return _untested_distillation(analysis, rounding)
-    sentences = [_verdict_on_distillation(arms)]
-    sentences += [_arm(analysis, effect, rounding) for effect in arms]
+    sentences = [_verdict_on_distillation(analysis, arms)]
+    for effect in arms:
+        sentences += [_arm(analysis, effect, rounding), *_exceptions(analysis, effect)]
     sentences += [_between(e, rounding) for e in analysis.effects if e.against != "none"]
-    untested = [g for g, c in analysis.comparisons.items() if c.verdict == "not tested"]
-    if untested:
-        sentences.append(f"{_names(analysis, untested)}: not tested, for want of a second seed.")
+    sentences += _untested(analysis)
     if len(analysis.comparisons) > len(arms):
         best = analysis.ranked[0]
         sentences.append(
@@ -82,32 +96,61 @@ def _about_distillation(analysis: Analysis, rounding: Rounding) -> list[str]:
     return sentences
 
 
-def _verdict_on_distillation(arms: Sequence[Effect]) -> str:
+def _verdict_on_distillation(analysis: Analysis, arms: Sequence[Effect]) -> str:
+    """The headline, from the very verdicts that the sentences after it print."""
     verdicts = {effect.verdict for effect in arms}
     if "better" in verdicts:
         return "Distillation helps here."
+    singly = {comparison.verdict for comparison in analysis.comparisons.values()}
+    if "better" in singly:
+        return "Distillation helps here in some settings."
     if verdicts == {"baseline better"}:
         return "Distillation does not help here."
+    if "baseline better" in verdicts | singly:
+        return "Distillation is not shown to help here."
     return "Whether distillation helps here cannot be told from these runs."
 
 
 def _arm(analysis: Analysis, effect: Effect, rounding: Rounding) -> str:
-    """One kind against none: its only comparison where there is one, else the average effect."""
+    """One kind against none."""
     name = _KIND_WORDS.get(effect.kind, effect.kind)
     if effect.settings > 1:
         note = f", averaged over {effect.settings} comparisons at otherwise equal settings"
         return _compare_sentence(name, "no distillation", effect, rounding, note)
-    (comparison,) = (
-        c
-        for group, c in analysis.comparisons.items()
-        if analysis.results[group].variant.swept[KIND] == effect.kind and c.interval
-    )
+    (comparison,) = _members(analysis, effect)
     sides = [comparison.group_id, comparison.baseline_id]
-    if comparison.verdict == "baseline better":
+    if effect.verdict == "baseline better":
         sides.reverse()
     first, second = (analysis.results[group].mean for group in sides)
     means = f", {rounding.plain(first)} against {rounding.percent(second)} top-1"
-    return _compare_sentence(name, "no distillation", comparison, rounding, means)
+    return _compare_sentence(name, "no distillation", effect, rounding, means)
+
+
+def _members(analysis: Analysis, effect: Effect) -> list[Comparison]:
+    """The tested comparisons with none that an effect averages."""
+    return [
+        c
+        for group, c in analysis.comparisons.items()
+        if analysis.results[group].variant.swept[KIND] == effect.kind and c.interval
+    ]
+
+
+def _exceptions(analysis: Analysis, effect: Effect) -> list[str]:
+    """Settings whose own comparison is decided, and not as the average over them is."""
+    decided: dict[str, list[str]] = {"better": [], "baseline better": []}
+    for comparison in _members(analysis, effect):
+        if comparison.verdict in decided and comparison.verdict != effect.verdict:
+            decided[comparison.verdict].append(comparison.group_id)
+    better, beaten = decided["better"], decided["baseline better"]
+    sentences = []
+    if better:
+        verb = "is" if len(better) == 1 else "are"
+        names = _names(analysis, better)
+        sentences.append(f"Taken singly, {names} {verb} better than no distillation.")
+    if beaten:
+        names = _names(analysis, beaten)
+        sentences.append(f"Taken singly, no distillation is better than {names}.")
+    return sentences
 
 
 def _compare_sentence(
@@ -130,6 +173,21 @@ def _compare_sentence(
 def _amount(delta: float, interval: Interval, rounding: Rounding) -> str:
     rounding = rounding.finer(interval)
     return f"{rounding.signed(delta)} points (95 % simultaneous interval {rounding.span(interval)})"
+
+
+def _untested(analysis: Analysis) -> list[str]:
+    untested = [c for c in analysis.comparisons.values() if c.verdict == "not tested"]
+    sentences = []
+    for single, want in ((True, "a second seed"), (False, "seeds that differ")):
+        groups = [c.group_id for c in untested if _has_single_seed(analysis, c) == single]
+        if groups:
+            sentences.append(f"{_names(analysis, groups)}: not tested, for want of {want}.")
+    return sentences
+
+
+def _has_single_seed(analysis: Analysis, comparison: Comparison) -> bool:
+    sides = (comparison.group_id, comparison.baseline_id)
+    return min(analysis.results[group].n for group in sides) < 2
 
 
 def _between(effect: Effect, rounding: Rounding) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from deit_core.records import EnvRecord
-from reports.analysis import Analysis
+from reports.analysis import Analysis, VariantResult
 from reports.load import SweepResults, TrialResult
 from reports.stats import BARTLETT_LEVEL, sampling_half_width
 from reports.text import count, listing
@@ -50,7 +50,9 @@ def _incomplete(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
 
 def _few_seeds(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
     few = [row for row in analysis.results.values() if 0 < row.n < FEW_SEEDS]
-    if few:
+    if sweep.single_run and few:
+        yield "One seed only: by how much another seed would move the accuracy is not known."
+    elif few:
         names = listing([f"{row.variant.label} ({row.n})" for row in few])
         yield f"Fewer than {FEW_SEEDS} finished seeds: {names}."
 
@@ -93,8 +95,40 @@ def _unequal_spread(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
             f"{spread.bartlett_p:.2g}, below {BARTLETT_LEVEL}), so every interval uses the "
             f"variant's own spread and is wider."
         )
+    if spread.suspicious:
+        varying = sorted((row for row in analysis.results.values() if row.sd), key=_sd)
+        least, most = varying[0], varying[-1]
+        yield (
+            f"Some variants may vary more from seed to seed than others (Bartlett p = "
+            f"{spread.bartlett_p:.2g}; seed sd {_sd(least):.2g} to {_sd(most):.2g} points). The "
+            f"intervals assume equal spread; if it is not, those of {most.variant.label} are too "
+            f"narrow. More seeds would tell."
+        )
+
+
+def _sd(row: VariantResult) -> float:
+    return row.sd or 0.0
+
+
+def _no_spread(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
+    spread = analysis.spread
     if spread.sd == 0:
         yield "All seeds of a variant gave equal accuracies, so chance cannot be measured."
+        return
+    equal = [row for row in analysis.results.values() if row.sd == 0]
+    if not equal:
+        return
+    images = min(t.result.val_images for row in equal for t in row.variant.trials if t.result)
+    treated = (
+        "their intervals use the spread of the other variants"
+        if spread.pooled
+        else "they get no interval"
+    )
+    yield (
+        f"All seeds gave the same accuracy: {listing([row.variant.label for row in equal])}. That "
+        f"is no certainty, as one of {images:,} val images is a step of {100 / images:.2g} points; "
+        f"{treated}."
+    )
 
 
 def _mixed_conditions(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
@@ -128,10 +162,17 @@ def _dirty_tree(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
 
 
 def _unreadable_images(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
-    bad = [t.result.unreadable_images for t in sweep.students if t.result]
+    results = [trial.result for trial in sweep.students if trial.result]
+    bad = [result.unreadable_images for result in results]
     if any(bad):
+        paths = sorted({result.first_unreadable for result in results if result.first_unreadable})
+        such = ": " if max(bad) == 1 else ", such as "
+        named = f"{such}{paths[0]}" if paths else ""
         trials = count(sum(n > 0 for n in bad), "trial")
-        yield f"Up to {count(max(bad), 'image')} could not be read and were left out, in {trials}."
+        most = "Up to " if len(set(bad)) > 1 else ""
+        verb = "was" if max(bad) == 1 else "were"
+        images = count(max(bad), "image")
+        yield f"{most}{images} could not be read and {verb} left out, in {trials}{named}."
 
 
 def _small_val(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
@@ -141,9 +182,10 @@ def _small_val(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
     images = min(t.result.val_images for t in best.variant.trials if t.result)
     half = sampling_half_width(best.mean, images)
     if half >= SMALL_VAL_POINTS:
+        compared = "" if sweep.single_run else "; differences on equal images feel less of it"
         yield (
             f"The val set is small: with {images:,} images the draw of the images alone moves an "
-            f"accuracy by ± {half:.1f} points (95 %); differences on equal images feel less of it."
+            f"accuracy by ± {half:.1f} points (95 %){compared}."
         )
 
 
@@ -155,8 +197,8 @@ def _small_data(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
     sources = listing(sorted({t.config.data.source for t in finished if t.config}))
     if min(images) < SMALL_TRAIN_IMAGES or sources in ("digits", "fashion_mnist"):
         yield (
-            f"Small data ({sources}, {min(images):,} training images): what helps here need not "
-            f"help on large natural images."
+            f"Small data ({sources}, {min(images):,} training images): what holds here need not "
+            f"hold for large natural images."
         )
 
 
@@ -175,6 +217,7 @@ _RULES: tuple[Callable[[SweepResults, Analysis], Iterator[str]], ...] = (
     _few_seeds,
     _unequal_seeds,
     _unequal_spread,
+    _no_spread,
     _mixed_conditions,
     _dirty_tree,
     _unreadable_images,

@@ -28,6 +28,8 @@ _STYLES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"
 _ROW_INCHES = 0.42
 _DODGE = 0.36
 """Height, in rows, over which the seeds of a variant are spread so that none hides another."""
+MOST_ROWS = 40
+"""Variants in one picture: more are slow to draw and cannot be read. The tables hold all."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class AccuracyPlot:
     """Mean of the baseline, where there is exactly one."""
     title: str
     description: str
+    cut: str = ""
+    """What is left out, as a sentence; empty where all variants are drawn."""
 
     @property
     def has_crosses(self) -> bool:
@@ -74,19 +78,25 @@ def accuracy_plot(analysis: Analysis, finding: str) -> AccuracyPlot:
     """The plot's data; `finding` is the sentence it shows."""
     axes = tuple(analysis.variants[0].swept)
     key = KIND if KIND in axes else next(iter(axes), None)
-    rows = tuple(_plot_row(row, key) for row in analysis.ranked)
+    ranked = analysis.ranked
+    rows = tuple(_plot_row(row, key) for row in ranked[:MOST_ROWS])
     families = dict.fromkeys(_family(variant, key) for variant in analysis.variants)
     baselines = analysis.baseline.groups
     alone = len(baselines) == 1 and len(analysis.variants) > 1
     finished = sum(point.top1 is not None for row in rows for point in row.points)
     planned = sum(len(row.points) for row in rows)
+    cut = f"The {MOST_ROWS} highest means of {len(ranked)} are drawn; the tables hold all variants."
+    if len(ranked) <= MOST_ROWS:
+        cut = ""
     return AccuracyPlot(
         rows,
         tuple(families),
         analysis.results[baselines[0]].mean if alone else None,
         "Top-1 accuracy of every seed, by variant",
-        f"{finding} {finished} of {planned} seeds have a result and are drawn as points, with the "
-        f"mean and its 95 % interval below them. A seed without a result is a cross at the left.",
+        f"{' '.join(filter(None, (finding, cut)))} {finished} of {planned} seeds have a result and "
+        f"are drawn as points, with the mean and its 95 % interval below them. A seed without a "
+        f"result is a cross at the left.",
+        cut,
     )
 
 
@@ -196,6 +206,8 @@ def _limit_x(axes: Axes, plot: AccuracyPlot) -> None:
     if not marks:
         axes.set_xlim(0, 100)
         return
+    if plot.reference is not None:  # its own row may be cut
+        marks.append(plot.reference)
     low, high = min(marks), max(marks)
     margin = max(0.05 * (high - low), 0.2)
     axes.set_xlim(low - margin * (3 if plot.has_crosses else 1), high + margin)

@@ -67,6 +67,11 @@ class SweepResults:
         return tuple(trial for trial in self.trials if trial.planned.role == "student")
 
     @property
+    def single_run(self) -> bool:
+        """Whether there is one run and nothing to compare it with, as of `deit-launch train`."""
+        return len(self.students) == 1
+
+    @property
     def teachers(self) -> tuple[TrialResult, ...]:
         """Trials that only train a teacher."""
         return tuple(trial for trial in self.trials if trial.planned.role == "teacher")

@@ -23,7 +23,7 @@ def environment(*, autoescape: bool) -> Environment:
     )
 
 
-def render_html(report: Report, picture: Picture) -> str:
+def render_html(report: Report, picture: Picture | None) -> str:
     """The page, with its style and its picture inside."""
     style = resources.files("reports").joinpath("templates/style.css").read_text("utf-8")
     return (
@@ -32,6 +32,6 @@ def render_html(report: Report, picture: Picture) -> str:
         .render(
             report=report,
             style=Markup(style),  # our own file
-            figure=Markup(picture.inline),  # XML-escaped by its serialiser
+            figure=Markup(picture.inline) if picture else None,  # XML-escaped by its serialiser
         )
     )

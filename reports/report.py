@@ -10,7 +10,7 @@ from reports.answer import answer
 from reports.caveats import Caveat, find_caveats
 from reports.figures import AccuracyPlot, accuracy_plot
 from reports.load import SweepResults
-from reports.method import how_to_read
+from reports.method import how_to_read, legend
 from reports.provenance import provenance
 from reports.stats import sampling_half_width
 from reports.table import (
@@ -36,7 +36,9 @@ class Report:
     caveats: tuple[Caveat, ...]
     main: Table
     effects: Table | None
-    plot: AccuracyPlot
+    legend: tuple[str, ...]
+    plot: AccuracyPlot | None
+    """None for a single run: one point shows nothing."""
     seeds: Table
     comparisons: Table | None
     failures: Table | None
@@ -70,13 +72,14 @@ def compile_report(
     rounding = _rounding(sweep, analysis)
     sentences = answer(sweep, analysis, rounding)
     return Report(
-        title=f"Report of the sweep {sweep.plan.sweep}",
+        title=f"Report of the {'run' if sweep.single_run else 'sweep'} {sweep.plan.sweep}",
         generated=_generated(sweep, source_date_epoch),
         answer=sentences,
         caveats=find_caveats(sweep, analysis),
         main=main_table(analysis, rounding),
         effects=effect_table(analysis, rounding),
-        plot=accuracy_plot(analysis, " ".join(sentences[:2])),
+        legend=legend(sweep, analysis),
+        plot=None if sweep.single_run else accuracy_plot(analysis, " ".join(sentences[:2])),
         seeds=seed_table(analysis, rounding),
         comparisons=comparison_table(analysis, rounding),
         failures=failure_table(sweep, output),

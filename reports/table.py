@@ -52,7 +52,7 @@ HEADS = {
 
 
 def main_table(analysis: Analysis, rounding: Rounding) -> Table:
-    """One row per variant, best mean first, the best in bold."""
+    """One row per variant, best mean first, the best of several in bold."""
     names = short_names(tuple(analysis.variants[0].swept))
     readers: list[tuple[Column, _Reader]]
     readers = [(Column(name), _swept(axis)) for axis, name in names.items()]
@@ -62,19 +62,21 @@ def main_table(analysis: Analysis, rounding: Rounding) -> Table:
     readers += [
         (Column("finished", True), lambda row: f"{row.n}/{len(row.variant.trials)}"),
         (Column("top-1", True), lambda row: rounding.with_error(row.mean, row.interval)),
-        (Column("seed sd", True), lambda row: rounding.plain(row.sd)),
     ]
+    if any(row.sd is not None for row in analysis.results.values()):
+        readers.append((Column("seed sd", True), lambda row: rounding.plain(row.sd)))
     if analysis.comparisons:
         readers += _comparison_columns(analysis, rounding)
     for field, title in HEADS.items():
         if any(row.variant.seed_values(field) for row in analysis.results.values()):
             readers.append((Column(title, True), _head(field, rounding)))
-    best = analysis.best
+    best = analysis.best if len(analysis.variants) > 1 else None
     rows = tuple(
         tuple(Cell(read(row), strong=row is best) for _, read in readers) for row in analysis.ranked
     )
     columns = tuple(column for column, _ in readers)
-    return Table("Variants, best mean first", columns, rows, row_headers)
+    caption = "Variants, best mean first" if len(analysis.variants) > 1 else "Result"
+    return Table(caption, columns, rows, row_headers)
 
 
 def _swept(axis: str) -> _Reader:

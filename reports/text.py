@@ -54,8 +54,14 @@ class Rounding:
         return f"{self.plain(value)} ± {self.plain(interval.half_width)}"
 
     def span(self, interval: Interval) -> str:
-        """`+0.9 to +3.3`."""
-        return f"{self.signed(interval.low)} to {self.signed(interval.high)}"
+        """`+0.9 to +3.3`; an interval that excludes 0 gets the decimals to show that it does."""
+        shown = self
+        ends = (interval.low, interval.high)
+        while interval.excludes_zero() and shown.decimals < 6:
+            if all(float(shown.signed(end)) != 0 for end in ends):
+                break
+            shown = Rounding(shown.decimals + 1)
+        return f"{shown.signed(interval.low)} to {shown.signed(interval.high)}"
 
 
 def count(number: int, noun: str) -> str:

@@ -20,11 +20,11 @@ def write_report(report: Report, output: Path) -> Path:
     Raises:
         RunDirError: no permission, or no space left.
     """
-    picture = draw(report.plot)
+    picture = draw(report.plot) if report.plot else None
     files = {
         "results.json": json_text(report),
         "results.csv": csv_text(report),
-        "figures/accuracy.svg": picture.standalone,
+        **({"figures/accuracy.svg": picture.standalone} if picture else {}),
         "report.md": render_markdown(report),
         "index.html": render_html(report, picture),
     }

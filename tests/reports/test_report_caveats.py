@@ -54,7 +54,28 @@ def test_a_clean_sweep_has_none(clean: SweepWriter, kinds: KindsWriter) -> None:
             "unequal_spread",
             "uses the variant's own spread",
         ),
-        ({"none": [80.0] * 3, "hard": [81.0] * 3}, "unequal_spread", "chance cannot be measured"),
+        (
+            {"none": [80.0, 80.5, 81.0], "hard": [80.0, 83.0, 90.0]},
+            "unequal_spread",
+            "Bartlett p = 0.022; seed sd 0.5 to 5.1 points). The intervals assume equal spread; if "
+            "it is not, those of kind=hard are too narrow",
+        ),
+        ({"none": [80.0] * 3, "hard": [81.0] * 3}, "no_spread", "chance cannot be measured"),
+        (
+            {"none": NONE, "soft": HARD, "hard": [100 * 39_900 / 79_700] * 3},
+            "no_spread",
+            "All seeds gave the same accuracy: kind=hard. That is no certainty, as one of 50,000 "
+            "val images is a step of 0.002 points; their intervals use the spread of the other",
+        ),
+        (
+            {
+                "none": [80.0, 80.01, 80.02, 80.0],
+                "soft": [60.0, 90.0, 70.0, 85.0],
+                "hard": [10.0] * 4,
+            },
+            "no_spread",
+            "they get no interval",
+        ),
     ],
 )
 def test_caveats_about_seeds(
@@ -90,7 +111,17 @@ def test_dirty_tree(clean: SweepWriter, kinds: KindsWriter) -> None:
 def test_unreadable_images(clean: SweepWriter, kinds: KindsWriter) -> None:
     clean.summary["unreadable_images"] = 2
     text = caveats(kinds(none=NONE, hard=HARD))["unreadable_images"]
-    assert text == "Up to 2 images could not be read and were left out, in 6 trials."
+    assert text == "2 images could not be read and were left out, in 6 trials."
+
+
+def test_unreadable_images_of_some_trials(clean: SweepWriter) -> None:
+    clean.variant({"distill.kind": "none"}, NONE)
+    clean.summary |= {"unreadable_images": 1, "first_unreadable": "/data/train/cat/7.jpg"}
+    clean.variant({"distill.kind": "hard"}, HARD)
+    text = caveats(clean.finish())["unreadable_images"]
+    assert text == (
+        "Up to 1 image could not be read and was left out, in 3 trials: /data/train/cat/7.jpg."
+    )
 
 
 def test_small_val_set(clean: SweepWriter, kinds: KindsWriter) -> None:

@@ -273,5 +273,31 @@ def test_an_empty_sweep_has_a_report(kinds: KindsWriter) -> None:
 
 def test_one_variant_without_axes_has_a_report(writer: SweepWriter) -> None:
     writer.variant({}, [80.0])
-    page = Page((compiled(writer.finish()) / "index.html").read_text(encoding="utf-8"))
-    assert "quick reaches 80.0 % top-1 in a single run." in " ".join(page.text)
+    output = compiled(writer.finish())
+    page = Page((output / "index.html").read_text(encoding="utf-8"))
+    text = " ".join(page.text)
+    assert "Report of the run quick" in text
+    assert "quick reaches 80.0 % top-1 on 360 val images, in a single run" in text
+    for silly in ("Baseline", "Better:", "Bold", "±: ", "Paired", "every seed", "seed sd"):
+        assert silly not in text
+    links = [href for href in page.values("a", "href") if not href.startswith("#")]
+    assert len(links) == 1 + 3
+    assert all((output / href).exists() for href in links)
+    assert page.tags["svg"] == 0
+    assert "accuracy.svg" not in (output / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_large_sweep_draws_its_best_and_lists_all(writer: SweepWriter) -> None:
+    for depth in range(1, 62):
+        writer.variant({"model.depth": depth}, [80.0 + depth / 10, "failed"])
+    output = compiled(writer.finish())
+    text = (output / "index.html").read_text(encoding="utf-8")
+    sentence = "The 40 highest means of 61 are drawn; the tables hold all variants."
+    assert text.count(sentence) == 2  # the caption, the picture's description
+    assert sentence in (output / "report.md").read_text(encoding="utf-8")
+    assert len(re.findall(r'id="seed-[0-9a-f]{12}"', text)) == 80
+    assert "<title>depth=61, seed 0" in text
+    assert "<title>depth=21, seed 0" not in text
+    rows = re.search(r'<table id="variants">.*?</table>', text, re.DOTALL)
+    assert rows is not None
+    assert rows[0].count("<tr") == 1 + 61
