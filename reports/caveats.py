@@ -162,10 +162,11 @@ def _dirty_tree(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
 
 
 def _unreadable_images(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
-    results = [trial.result for trial in sweep.students if trial.result]
-    bad = [result.unreadable_images for result in results]
+    finished = [trial for trial in sweep.students if trial.result]
+    bad = [trial.result.unreadable_images for trial in finished if trial.result]
     if any(bad):
-        paths = sorted({result.first_unreadable for result in results if result.first_unreadable})
+        firsts = {trial.status.first_unreadable for trial in finished if trial.status}
+        paths = sorted(path for path in firsts if path)
         such = ": " if max(bad) == 1 else ", such as "
         named = f"{such}{paths[0]}" if paths else ""
         trials = count(sum(n > 0 for n in bad), "trial")

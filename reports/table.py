@@ -75,7 +75,11 @@ def main_table(analysis: Analysis, rounding: Rounding) -> Table:
         tuple(Cell(read(row), strong=row is best) for _, read in readers) for row in analysis.ranked
     )
     columns = tuple(column for column, _ in readers)
-    caption = "Variants, best mean first" if len(analysis.variants) > 1 else "Result"
+    caption = (
+        "Variants, best mean first"
+        if len(analysis.variants) > 1
+        else "Accuracy after the last epoch"
+    )
     return Table(caption, columns, rows, row_headers)
 
 

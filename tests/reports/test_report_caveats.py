@@ -116,8 +116,12 @@ def test_unreadable_images(clean: SweepWriter, kinds: KindsWriter) -> None:
 
 def test_unreadable_images_of_some_trials(clean: SweepWriter) -> None:
     clean.variant({"distill.kind": "none"}, NONE)
-    clean.summary |= {"unreadable_images": 1, "first_unreadable": "/data/train/cat/7.jpg"}
-    clean.variant({"distill.kind": "hard"}, HARD)
+    clean.summary["unreadable_images"] = 1
+    for run_dir in clean.variant({"distill.kind": "hard"}, HARD):
+        status = run_dir.read_status()
+        run_dir.write_status(
+            status.model_copy(update={"first_unreadable": "/data/train/cat/7.jpg"})
+        )
     text = caveats(clean.finish())["unreadable_images"]
     assert text == (
         "Up to 1 image could not be read and was left out, in 3 trials: /data/train/cat/7.jpg."
