@@ -106,6 +106,14 @@ def read_json(path: Path) -> Any:
         raise RunDirError(f"{path} is damaged: it is not JSON") from None
 
 
+def _read_or_none(path: Path) -> Any:
+    """Decode a JSON file; None where it is missing, or what a power cut left of it is no JSON."""
+    try:
+        return read_json(path) if path.exists() else None
+    except RunDirError:
+        return None
+
+
 class RunDir:
     """One trial's folder. Constructing it touches nothing on disk."""
 
@@ -132,12 +140,22 @@ class RunDir:
     # identity and config -------------------------------------------------------------------
 
     def create(self, trial: TrialRecord, config: RunConfig) -> None:
-        """Write what a job needs to start. Keeps the files of a directory that has them."""
-        if not self.config_file.exists():
-            write_json(self.config_file, config.model_dump(mode="json"), durable=False)
+        """Write what a job needs to start; nothing may be training here.
+
+        A directory keeps the record and the status it has. config.json is replaced where it says
+        something else: settings that are no part of the id, such as the number of workers. A file
+        that a power cut has emptied is written again. Nothing is fsynced, as trials are made by
+        the thousand: the caller syncs them all at once.
+
+        Raises:
+            RunDirError: no permission, or no space left.
+        """
+        values = _finite_tree(config.model_dump(mode="json"))
+        if _read_or_none(self.config_file) != values:
+            write_json(self.config_file, values, durable=False)
         if not self.status_file.exists():
             self.write_status(StatusRecord())
-        if not self.trial_file.exists():
+        if _read_or_none(self.trial_file) is None:
             write_json(self.trial_file, trial.model_dump(mode="json"), durable=False)
 
     def exists(self) -> bool:
@@ -185,15 +203,23 @@ class RunDir:
             yield
 
     def is_locked(self) -> bool:
-        """Whether a live process holds the lock. Same host, or a file system with flock."""
-        if not self.lock_file.exists():
-            return False
-        with self._open_lock() as file:
-            try:
+        """Whether a live process holds the lock. Same host, or a file system with flock.
+
+        Asks for a shared lock, so reading is all that it needs to be allowed.
+
+        Raises:
+            RunDirError: the lock file cannot be read.
+        """
+        try:
+            with open(self.lock_file, encoding="utf-8") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+        except FileNotFoundError:
             return False
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            raise RunDirError(f"cannot read {self.lock_file}: {error.strerror}") from error
+        return False
 
     def _open_lock(self) -> IO[str]:
         try:

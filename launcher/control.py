@@ -15,6 +15,7 @@ from launcher.observe import ACTIVE, Observation, observe
 from launcher.plan import Wish
 from launcher.policy import CANCELLED
 from launcher.reconcile import Outcome, continue_sweep
+from launcher.repair import surviving_status
 from launcher.request import Request, read_request
 from launcher.sweep_dir import SweepDir
 from launcher.trial_dirs import own_paths
@@ -104,7 +105,7 @@ def _await_end(backend: Backend, job_ids: set[str]) -> None:
 
 
 def _mark_cancelled(run: RunDir) -> None:
-    status = run.read_status()
+    status = surviving_status(run)
     if run.summary_file.exists() or status.state in ("failed", "pruned") or run.is_locked():
         return
     update = {"state": "preempted", "reason": CANCELLED, "failure": None, "eta_s": None}
@@ -115,7 +116,8 @@ def _submit_again(paths: Collection[Path], backend: Backend) -> None:
     """Continue trials, each in the sweep that its folder belongs to."""
     by_sweep: dict[Path, set[str]] = defaultdict(set)
     for path in paths:
-        by_sweep[path.parent.parent].add(path.name)
+        if path.is_dir():  # else it was deleted while it ran: its owner does not want it
+            by_sweep[path.parent.parent].add(path.name)
     for folder, ids in by_sweep.items():
         sweep_dir = SweepDir(folder)
         if not sweep_dir.plan_file.exists():

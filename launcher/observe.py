@@ -18,6 +18,7 @@ from deit_core.errors import RunDirError
 from deit_core.records import Record, StatusRecord
 from deit_core.run_dir import RunDir, read_json
 from launcher.backends.base import Backend, JobState
+from launcher.repair import is_damaged, surviving_status
 
 REMOTE_STALE_S = 900.0
 """A heartbeat from another machine counts as life for this long; locks may not reach across."""
@@ -70,10 +71,12 @@ def has_result(run: RunDir) -> bool:
 def read_trial_job(run: RunDir) -> TrialJob | None:
     """The trial's latest job; None where it never had one.
 
+    A file that a power cut has emptied counts as none: it was synced before its job was submitted.
+
     Raises:
-        RunDirError: the file is damaged, or newer than this program.
+        RunDirError: the file cannot be read, or is newer than this program.
     """
-    if not run.job_file.exists():
+    if not run.job_file.exists() or is_damaged(run.job_file):
         return None
     return TrialJob.from_json(read_json(run.job_file), str(run.job_file))
 
@@ -102,13 +105,17 @@ def observe(paths: Mapping[str, Path], backend: Backend) -> dict[str, Observatio
             seen[trial_id] = Observation(path, "damaged", problem=str(error))
     states = _job_states((fact.job for fact in facts.values() if not fact.finished), backend)
     for trial_id, fact in facts.items():
-        condition = _condition(fact, states)
+        try:
+            condition = _condition(fact, states)
+        except RunDirError as error:
+            seen[trial_id] = Observation(fact.run.path, "damaged", problem=str(error))
+            continue
         seen[trial_id] = Observation(fact.run.path, condition, fact.status, fact.job)
     return {trial_id: seen[trial_id] for trial_id in paths}
 
 
 def _read(run: RunDir) -> _Facts:
-    status = run.read_status()
+    status = surviving_status(run)
     finished = has_result(run)
     begun = status.attempt > 0 or run.metrics_file.exists()
     if begun and not run.exists():
@@ -174,7 +181,7 @@ def dependency_state(run: RunDir) -> DependencyState:
     """
     if has_result(run):
         return "completed"
-    status = run.read_status()
+    status = surviving_status(run)
     if run.is_locked() or _alive_elsewhere(status):
         return "running"
     return "failed" if status.state in ("failed", "pruned") else "idle"

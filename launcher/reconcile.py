@@ -4,9 +4,9 @@ There is no driver. Each call does what is missing and returns, so it may be kil
 called again, by several users at once:
 
 - Everything here holds one lock of the runs folder, which the kernel releases with the process.
-- Before a job is submitted, each of its trials is told the job's tag (job/job.json); after, its
+- Before jobs are submitted, each of their trials is told its job's tag (job/job.json); after, its
   id. A tag without an id is looked up at the backend: the job is there and is adopted, or it never
-  was and its trials are free.
+  was and its trials are free. What is written is synced once before the jobs and once after.
 - Whether a trial may start is read from its files first (see `observe`).
 """
 
@@ -15,22 +15,25 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deit_core.errors import RunDirError
+from deit_core.errors import RunDirError, UserError
+from deit_core.records import StatusRecord
 from deit_core.run_dir import RunDir, write_json
 from launcher.backends.base import Backend, Job
 from launcher.expand import Trial
 from launcher.locks import locked
-from launcher.observe import Observation, TrialJob, observe
+from launcher.observe import NOTHING, Observation, TrialJob, observe
 from launcher.plan import NO_WISH, STARTS, Plan, PlannedJob, Situation, Wish, make_plan
 from launcher.preflight import check_inputs
+from launcher.repair import LOST_STATUS, mend_status
 from launcher.request import Request
 from launcher.resources import Resources
 from launcher.sweep_dir import SweepDir, choose_folder, one_line_errors, runs_lock
-from launcher.trial_dirs import create_trials, locate
+from launcher.sync import sync_file_system
+from launcher.trial_dirs import create_trials, locate, trial_record
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,17 @@ def preview(runs: Path, request: Request, backend: Backend) -> Plan:
         UserError: see `reconcile`.
     """
     sweep_dir = choose_folder(runs, request.name, request.digest)
-    ids = [trial.trial_id for trial in request.expansion.trials]
-    observations = observe(locate(runs, sweep_dir, ids), backend)
+    observations = observe(_locate(runs, sweep_dir, request), backend)
     return _plan(request, observations, backend, NO_WISH)
+
+
+def why_refused(plan: Plan) -> str | None:
+    """Why `reconcile` would refuse a plan on this machine: files that its trials are to read."""
+    try:
+        check_inputs(item.trial for item in plan.actions if item.action in STARTS)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def reconcile(
@@ -82,14 +93,14 @@ def reconcile(
         runs.mkdir(parents=True, exist_ok=True)
     with locked(runs_lock(runs)):
         sweep_dir = choose_folder(runs, request.name, request.digest)
-        ids = [trial.trial_id for trial in request.expansion.trials]
-        found = locate(runs, sweep_dir, ids)
-        plan = _plan(request, observe(found, backend), backend, NO_WISH)  # refuse before writing
+        found = _locate(runs, sweep_dir, request)
+        seen = observe(found, backend)
+        plan = _plan(request, seen, backend, NO_WISH)  # refuses before anything is written
         check_inputs(item.trial for item in plan.actions if item.action in STARTS)
         paths = create_trials(sweep_dir, request.expansion.trials, found)
         sweep_dir.write_plan(request.record(_created_utc(sweep_dir)), request.text)
         then(sweep_dir)
-        return _carry_out(sweep_dir, request, paths, backend, NO_WISH)
+        return _carry_out(Outcome(sweep_dir, plan, paths), seen, request.resources, backend)
 
 
 def continue_sweep(sweep_dir: SweepDir, request: Request, backend: Backend, wish: Wish) -> Outcome:
@@ -99,23 +110,28 @@ def continue_sweep(sweep_dir: SweepDir, request: Request, backend: Backend, wish
         UserError: see `reconcile`.
     """
     with locked(sweep_dir.lock_file):
-        found = locate(sweep_dir.runs, sweep_dir, [t.trial_id for t in request.expansion.trials])
+        found = _locate(sweep_dir.runs, sweep_dir, request)
+        seen = observe(found, backend)
+        plan = _plan(request, seen, backend, wish)
         paths = create_trials(sweep_dir, request.expansion.trials, found)
-        return _carry_out(sweep_dir, request, paths, backend, wish)
+        return _carry_out(Outcome(sweep_dir, plan, paths), seen, request.resources, backend)
+
+
+def _locate(runs: Path, sweep_dir: SweepDir, request: Request) -> dict[str, Path]:
+    return locate(runs, sweep_dir, [trial.trial_id for trial in request.expansion.trials])
 
 
 def _carry_out(
-    sweep_dir: SweepDir, request: Request, paths: dict[str, Path], backend: Backend, wish: Wish
+    outcome: Outcome, seen: Mapping[str, Observation], resources: Resources, backend: Backend
 ) -> Outcome:
-    observations = observe(paths, backend)
-    adopted = _adopt(observations.values(), backend)
-    _heal(observations.values())
-    plan = _plan(request, observations, backend, wish)
-    _fail_students_of_failed_teachers(plan, observations)
-    for job in plan.jobs:
-        _submit(sweep_dir, job, paths, request.resources, backend)
+    """Submit the jobs of a plan. `seen` has the trials that were there when it was made."""
+    adopted = _adopt(seen.values(), backend)
+    _heal(seen.values())
+    _fail_students_of_failed_teachers(outcome, seen)
+    _update_files(outcome, seen)
+    _submit(outcome, resources, backend)
     backend.revive()
-    return Outcome(sweep_dir, plan, paths, adopted)
+    return replace(outcome, adopted=adopted)
 
 
 def _plan(
@@ -170,73 +186,94 @@ def _adopt(observations: Iterable[Observation], backend: Backend) -> int:
             continue
         job_id = backend.find(seen.job.tag) if seen.job.backend == backend.name else None
         if job_id is not None:
-            record_job([seen.path], seen.job.model_copy(update={"job_id": job_id}))
+            record_job(seen.job.model_copy(update={"job_id": job_id}), [seen.path])
             tags.add(seen.job.tag)
     return len(tags)
 
 
 def _heal(observations: Iterable[Observation]) -> None:
-    """Complete the status of trials that died between their result and their last status."""
+    """Complete the status of trials that died between their result and their last status.
+
+    A status that a power cut has emptied is replaced by what is known of the trial.
+    """
     for seen in observations:
-        if seen.condition != "completed" or seen.status.state == "completed" or not seen.path:
+        if seen.path is None:
             continue
         run = RunDir(seen.path)
-        if not run.is_locked():
+        if seen.status.reason == LOST_STATUS:
+            mend_status(run)
+        unsaid = seen.condition == "completed" and seen.status.state != "completed"
+        if unsaid and not run.is_locked():
             update = {"state": "completed", "failure": None, "reason": None, "eta_s": None}
             run.write_status(seen.status.model_copy(update=update))
 
 
-def _fail_students_of_failed_teachers(plan: Plan, observations: Mapping[str, Observation]) -> None:
-    for planned in plan.actions:
-        seen = observations[planned.trial.trial_id]
-        if planned.action == "failed" and seen.condition in ("new", "stopped") and seen.path:
+def _fail_students_of_failed_teachers(outcome: Outcome, seen: Mapping[str, Observation]) -> None:
+    for planned in outcome.plan.actions:
+        trial_id = planned.trial.trial_id
+        before = seen.get(trial_id, NOTHING)
+        if planned.action == "failed" and before.condition in ("new", "stopped"):
             update = {"state": "failed", "failure": "dependency", "reason": planned.reason}
-            RunDir(seen.path).write_status(seen.status.model_copy(update=update))
+            RunDir(outcome.paths[trial_id]).write_status(before.status.model_copy(update=update))
 
 
-def _submit(
-    sweep_dir: SweepDir,
-    job: PlannedJob,
-    paths: Mapping[str, Path],
-    resources: Resources,
-    backend: Backend,
-) -> None:
-    """Write the intent, submit, record."""
-    run_dirs = tuple(paths[trial.trial_id] for trial in job.trials)
-    intent = TrialJob(
-        tag=uuid.uuid4().hex[:12],
-        backend=backend.name,
-        run_dirs=tuple(str(path) for path in run_dirs),
-        submitted_unix_s=time.time(),
-    )
-    for path in run_dirs:
-        _clear_failure(RunDir(path))
-    record_job(run_dirs, intent)
-    job_id = backend.submit(
-        Job(
-            tag=intent.tag,
-            run_dirs=run_dirs,
-            after=tuple(paths[trial_id] for trial_id in job.after),
-            cpus=job.cpus,
-            gpus=job.gpus,
-            group=sweep_dir.path.name,
-            max_parallel=resources.max_parallel,
-        )
-    )
-    record_job(run_dirs, intent.model_copy(update={"job_id": job_id}))
+def _update_files(outcome: Outcome, seen: Mapping[str, Observation]) -> None:
+    """Let the trials that are due, and were there before, have this call's settings."""
+    for planned in outcome.plan.actions:
+        trial = planned.trial
+        if planned.action in STARTS and trial.trial_id in seen:
+            run = RunDir(outcome.paths[trial.trial_id])
+            run.create(trial_record(trial), trial.config)
+            _clear_failure(run, seen[trial.trial_id].status)
 
 
-def _clear_failure(run: RunDir) -> None:
+def _clear_failure(run: RunDir, status: StatusRecord) -> None:
     """Let a trial that failed or was stopped wait for its job, as far as it had come."""
-    status = run.read_status()
     if status.state == "failed" or status.reason is not None:
         state = "preempted" if status.attempt else "pending"
         update = {"state": state, "failure": None, "reason": None, "finished_unix_s": None}
         run.write_status(status.model_copy(update=update))
 
 
-def record_job(run_dirs: Iterable[Path], job: TrialJob) -> None:
-    """Write which job trials have. Raises RunDirError."""
+def _submit(outcome: Outcome, resources: Resources, backend: Backend) -> None:
+    """Write every intent, submit the jobs, record their ids."""
+    if not outcome.plan.jobs:
+        return
+    intents = [_intent(job, outcome.paths, backend) for job in outcome.plan.jobs]
+    for intent in intents:
+        record_job(intent)
+    sync_file_system(outcome.sweep_dir.path)
+    for job, intent in zip(outcome.plan.jobs, intents, strict=True):
+        job_id = backend.submit(
+            Job(
+                tag=intent.tag,
+                run_dirs=tuple(Path(path) for path in intent.run_dirs),
+                after=tuple(outcome.paths[trial_id] for trial_id in job.after),
+                cpus=job.cpus,
+                gpus=job.gpus,
+                group=outcome.sweep_dir.path.name,
+                max_parallel=resources.max_parallel,
+            )
+        )
+        record_job(intent.model_copy(update={"job_id": job_id}))
+    sync_file_system(outcome.sweep_dir.path)
+
+
+def _intent(job: PlannedJob, paths: Mapping[str, Path], backend: Backend) -> TrialJob:
+    return TrialJob(
+        tag=uuid.uuid4().hex[:12],
+        backend=backend.name,
+        run_dirs=tuple(str(paths[trial.trial_id]) for trial in job.trials),
+        submitted_unix_s=time.time(),
+    )
+
+
+def record_job(job: TrialJob, run_dirs: Iterable[str | Path] | None = None) -> None:
+    """Write to trials which job they have: to all of the job's, or to those given.
+
+    Raises:
+        RunDirError: no permission, or no space left.
+    """
     values = job.model_dump(mode="json")
-    for path in run_dirs:
+    for path in job.run_dirs if run_dirs is None else run_dirs:
         write_json(RunDir(path).job_file, values, durable=False)

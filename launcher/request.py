@@ -9,6 +9,7 @@ from deit_core.errors import SchemaError
 from deit_core.records import PlannedTrial, PlanRecord
 from deit_core.run_dir import RunDir
 from launcher.expand import Expansion, Trial, expand
+from launcher.repair import is_damaged
 from launcher.resources import Resources
 from launcher.sweep import Sweep
 from launcher.sweep_dir import SweepDir, sweep_hash
@@ -75,12 +76,15 @@ def request_of(sweep: Sweep) -> Request:
 def read_request(sweep_dir: SweepDir) -> Request:
     """The sweep that a folder holds, for commands that are not given its file.
 
+    Trials without a config (see `without_config`) are left out.
+
     Raises:
         RunDirError: the plan or a trial's config cannot be read.
         SchemaError: it was written by a newer version.
     """
     record = sweep_dir.read_plan()
-    trials = tuple(_trial(sweep_dir, planned) for planned in record.trials)
+    lost = without_config(sweep_dir, record)
+    trials = tuple(_trial(sweep_dir, one) for one in record.trials if one.trial_id not in lost)
     try:
         resources = Resources.model_validate(record.resources)
     except ValueError as error:
@@ -94,6 +98,19 @@ def read_request(sweep_dir: SweepDir) -> Request:
         description=record.description,
         command=record.command,
     )
+
+
+def without_config(sweep_dir: SweepDir, record: PlanRecord) -> set[str]:
+    """Ids of trials that only `sweep` can make again.
+
+    They were deleted with the sweep they are linked from, or a power cut has emptied their config.
+    """
+    files = {one.trial_id: RunDir(sweep_dir.trials / one.trial_id) for one in record.trials}
+    return {
+        trial_id
+        for trial_id, run in files.items()
+        if not run.config_file.exists() or is_damaged(run.config_file)
+    }
 
 
 def _trial(sweep_dir: SweepDir, planned: PlannedTrial) -> Trial:

@@ -11,6 +11,7 @@ from deit_core.records import TrialRecord
 from deit_core.run_dir import RunDir
 from launcher.expand import Trial
 from launcher.observe import has_result
+from launcher.repair import surviving_status
 from launcher.sweep_dir import SweepDir, one_line_errors, replace_link, sweep_folders
 
 
@@ -101,23 +102,24 @@ def create_trials(
 
 
 def _create(sweep_dir: SweepDir, root: Path, trial: Trial) -> Path:
-    link = sweep_dir.trials / trial.trial_id
     run = RunDir(root / trial.trial_id)
     if not run.exists():
-        if link.is_symlink():  # its target was deleted
-            with one_line_errors("replace a dead link"):
-                link.unlink()
+        with one_line_errors("replace a dead link"):  # of a trial that was deleted with its sweep
+            for link in (sweep_dir.trials / trial.trial_id, sweep_dir.tensorboard / trial.name):
+                if link.is_symlink():
+                    link.unlink()
         if not _is_half_deleted(run):
-            run.create(_record(trial), trial.config)
+            run.create(trial_record(trial), trial.config)
     return run.path
 
 
 def _is_half_deleted(run: RunDir) -> bool:
     """Whether a run has begun here whose files are gone; `observe` says which."""
-    return run.metrics_file.exists() or run.read_status().attempt > 0
+    return run.metrics_file.exists() or surviving_status(run).attempt > 0
 
 
-def _record(trial: Trial) -> TrialRecord:
+def trial_record(trial: Trial) -> TrialRecord:
+    """trial.json of a trial that is made for the sweep."""
     return TrialRecord(
         trial_id=trial.trial_id,
         group_id=trial.group_id,
@@ -134,9 +136,11 @@ def _share(sweep_dir: SweepDir, trial: Trial, run: RunDir) -> None:
     link = sweep_dir.trials / trial.trial_id
     events = sweep_dir.tensorboard / trial.name
     with one_line_errors("link a trial of another sweep"):
-        if not link.is_symlink():
+        if not link.is_dir():  # none yet, or to a copy that was deleted
             replace_link(link, run.path)
-        if not events.is_symlink() and not events.exists():
+            if events.is_symlink():
+                events.unlink()
+        if not events.exists():
             target = run.tensorboard_dir()
             target.mkdir(parents=True, exist_ok=True)
             replace_link(events, target)

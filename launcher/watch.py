@@ -5,6 +5,7 @@ Watching only reads (and wakes a runner that was killed), so leaving loses nothi
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -16,6 +17,8 @@ from rich.table import Table
 from launcher.monitor import Monitor, Row, Snapshot
 from launcher.text import counts, duration, number, short
 
+EVALUATION_PAUSE_S = 10.0
+"""Between two lines about evaluations of the same trial where lines are printed one by one."""
 _LEAST_PAUSE_S = 0.5
 _MOST_LIVE_ROWS = 20
 
@@ -51,18 +54,25 @@ def _follow(monitor: Monitor, show: Callable[[Snapshot], None]) -> Snapshot:
 
 
 class Changes:
-    """Lines for what is new in a snapshot: state changes and evaluations."""
+    """Lines for what is new in a snapshot: state changes, and now and then an evaluation."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._last: dict[str, Row] = {}
+        """Each trial as it was last spoken of, or first seen."""
+        self._spoken_s: dict[str, float] = {}
 
     def since_last(self, now: Snapshot) -> Iterator[str]:
-        """One line for each trial that changed its state, or was evaluated again."""
+        """One line for each trial that changed its state, or was evaluated again a while later."""
         for row in now.rows:
             before = self._last.get(row.trial_id)
-            self._last[row.trial_id] = row
             line = _change(before, row)
+            quiet_s = self._clock() - self._spoken_s.get(row.trial_id, -math.inf)
+            if before is not None and before.state == row.state and quiet_s < EVALUATION_PAUSE_S:
+                continue
+            self._last[row.trial_id] = row
             if line is not None:
+                self._spoken_s[row.trial_id] = self._clock()
                 yield f"{row.trial_id} {row.name}: {line}"
 
 

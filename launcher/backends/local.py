@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 from deit_core.errors import RunDirError
 from launcher.backends.base import Capacity, Check, Job, JobState
 from launcher.backends.local_queue import LocalQueue, QueuedJob
-from launcher.backends.slots import granted_slots
+from launcher.backends.slots import Slots, granted_slots
 from launcher.errors import LaunchError
 from launcher.locks import locked, take_lock
 
@@ -34,6 +35,15 @@ class LocalBackend:
         self.queue = LocalQueue(runs.resolve())
         self.command = tuple(TRAINER if command is None else command)
 
+    @functools.cached_property
+    def slots(self) -> Slots:
+        """What this machine grants to this process; asked once, as it costs a process or two.
+
+        Raises:
+            LaunchError: DEIT_LOCAL_CPUS is no positive number.
+        """
+        return granted_slots()
+
     def submit(self, job: Job) -> str:
         """Queue a job and see that a runner serves the queue.
 
@@ -41,7 +51,7 @@ class LocalBackend:
             LaunchError: the job asks for more than this machine grants.
             RunDirError: the queue cannot be written.
         """
-        slots = granted_slots()
+        slots = self.slots
         if slots.capacity.fit(job.cpus, job.gpus) == 0:
             raise LaunchError(
                 f"a job asks for {job.cpus} cores and {job.gpus} GPUs, this machine grants "
@@ -53,6 +63,8 @@ class LocalBackend:
             after=tuple(str(path) for path in job.after),
             cpus=job.cpus,
             gpus=job.gpus,
+            cpus_granted=slots.cpus,
+            gpus_granted=slots.gpus,
             group=job.group,
             max_parallel=job.max_parallel,
             command=self.command,
@@ -62,7 +74,8 @@ class LocalBackend:
         )
         with locked(self.queue.queue_lock):
             if not self.queue.has(job.tag):
-                self.queue.add(queued)
+                environment = self.queue.add_environment(os.environ)
+                self.queue.add(queued.model_copy(update={"environment": environment}))
             self._ensure_runner()
         return job.tag
 
@@ -87,7 +100,7 @@ class LocalBackend:
 
     def capacity(self) -> Capacity:
         """What this machine grants to this process."""
-        return granted_slots().capacity
+        return self.slots.capacity
 
     def revive(self) -> None:
         """Start a runner if jobs are left and none serves them. Raises RunDirError."""
@@ -98,7 +111,7 @@ class LocalBackend:
 
     def checks(self) -> list[Check]:
         """Slots, and whether the queue is served."""
-        slots = granted_slots()
+        slots = self.slots
         gpus = ", ".join(slots.gpus) or "none"
         waiting = len(self.queue.tags())
         alive = self.runner_is_alive()

@@ -13,6 +13,7 @@ from launcher.backends.local_process import last_complaint
 from launcher.backends.local_queue import JobProgress, QueuedJob
 from launcher.observe import has_result
 from launcher.policy import SOLO_AFTER, Attempt, is_settled, judge
+from launcher.repair import mend_status, surviving_status
 
 Log = Callable[[str], None]
 
@@ -23,7 +24,7 @@ def open_trials(job: QueuedJob, log: Log) -> list[str]:
     for path in job.run_dirs:
         run = RunDir(path)
         try:
-            if not is_settled(run.read_status(), has_result=has_result(run)):
+            if not is_settled(mend_status(run), has_result=has_result(run)):
                 found.append(path)
         except RunDirError as error:
             log(f"job {job.tag}: {error}")
@@ -44,7 +45,7 @@ def conclude(
         if not run.path.is_dir():
             continue  # deleted while it ran: its owner does not want it
         attempt = Attempt(
-            status=run.read_status(),
+            status=mend_status(run),
             has_result=has_result(run),
             exit_code=exit_code,
             failures=failures.get(path, 0),
@@ -79,14 +80,14 @@ def note_unstarted(run_dirs: Sequence[str], update: dict[str, str]) -> None:
     """Change the status of trials that wait, such as to say why they will not start."""
     for path in run_dirs:
         run = RunDir(path)
-        status = run.read_status()
+        status = mend_status(run)
         if not is_settled(status, has_result=has_result(run)) and not run.is_locked():
             run.write_status(status.model_copy(update=update))
 
 
 def fail_dependants(run_dirs: Sequence[str], teacher: Path) -> None:
     """Mark trials that cannot be trained because their teacher failed."""
-    why = RunDir(teacher).read_status().reason or "see its log"
+    why = surviving_status(RunDir(teacher)).reason or "see its log"
     note_unstarted(
         run_dirs,
         {

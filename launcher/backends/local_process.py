@@ -57,7 +57,7 @@ def start(
                 stdout=out,
                 stderr=err,
                 cwd=job.cwd if os.path.isdir(job.cwd) else queue.path,
-                env=_environment(job, gpus),
+                env=_environment(queue, job, gpus),
                 pass_fds=(handle,),
                 start_new_session=True,
             )
@@ -65,10 +65,12 @@ def start(
         os.close(handle)
 
 
-def _environment(job: QueuedJob, gpus: Sequence[str]) -> dict[str, str]:
+def _environment(queue: LocalQueue, job: QueuedJob, gpus: Sequence[str]) -> dict[str, str]:
+    """What the submitter had, not what the runner has; and this job's share of the machine."""
     threads = str(job.cpus)
+    kept = queue.read_environment(job.environment)
     return {
-        **os.environ,
+        **(os.environ if kept is None else kept),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "CUDA_VISIBLE_DEVICES": ",".join(gpus),

@@ -3,6 +3,7 @@
     jobs/<tag>.json      what to run; written once by the submitter; gone when the job has ended
     progress/<tag>.json  how far it is; written by the runner alone
     cancel/<tag>         a request to stop it
+    env/<digest>.json    environment of a submitter, for its eyes only; gone with the last job
     alive/<tag>          locked by the job's own processes for as long as one of them lives
     pid/<tag>            process id, written by the job itself before it becomes the trainer
     queue.lock           held briefly by whoever adds a job or decides that none is left
@@ -14,8 +15,11 @@ Each file has one writer and is replaced whole, so any process may be killed at 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +28,7 @@ from pydantic import Field
 from deit_core.errors import RunDirError
 from deit_core.records import Record
 from deit_core.run_dir import read_json, write_atomic, write_json
+from launcher.repair import is_damaged
 
 _TAG = re.compile(r"^[\w.-]+$")
 
@@ -36,8 +41,14 @@ class QueuedJob(Record):
     after: tuple[str, ...] = ()
     cpus: int = 1
     gpus: int = 0
+    cpus_granted: int
+    """Cores that this job and all that run beside it may take: those of its submitter."""
+    gpus_granted: tuple[str, ...] = ()
+    """GPUs that it may be given, by the names its submitter has for them."""
     group: str = ""
     max_parallel: int | None = None
+    environment: str = ""
+    """Digest of the submitter's environment."""
     command: tuple[str, ...]
     """The trainer; the run directories are appended."""
     cwd: str
@@ -72,6 +83,7 @@ class LocalQueue:
         self.cancels = self.path / "cancel"
         self.alive = self.path / "alive"
         self.pids = self.path / "pid"
+        self.environments = self.path / "env"
         self.queue_lock = self.path / "queue.lock"
         self.runner_lock = self.path / "runner.lock"
         self.runner_log = self.path / "runner.log"
@@ -89,18 +101,48 @@ class LocalQueue:
         return _TAG.match(tag) is not None and (self.jobs / f"{tag}.json").exists()
 
     def add(self, job: QueuedJob) -> None:
-        """Write a job's file. Raises RunDirError."""
-        write_json(self.jobs / f"{job.tag}.json", job.model_dump(mode="json"))
+        """Write a job's file, not synced: whoever submits many syncs once. Raises RunDirError."""
+        write_json(self.jobs / f"{job.tag}.json", job.model_dump(mode="json"), durable=False)
+
+    def add_environment(self, variables: Mapping[str, str]) -> str:
+        """Keep a submitter's environment and return its digest; equal ones are kept once.
+
+        It may hold secrets, so only its owner may read it. Raises RunDirError.
+        """
+        text = json.dumps(dict(sorted(variables.items())), indent=0)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+        path = self.environments / f"{digest}.json"
+        if not path.exists():
+            write_private(path, text.encode())
+        return digest
+
+    def read_environment(self, digest: str) -> dict[str, str] | None:
+        """A submitter's environment; None where it is another user's, or lost."""
+        try:
+            kept = json.loads((self.environments / f"{digest}.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return {str(name): str(value) for name, value in kept.items()}
+
+    def forget_environments(self) -> None:
+        """Delete all of them; no job is left, and queue.lock is held."""
+        for name in _names(self.environments):
+            with contextlib.suppress(OSError):
+                os.unlink(self.environments / name)
 
     def read(self, tag: str) -> QueuedJob:
         """Read a job's file. Raises RunDirError or SchemaError."""
         path = self.jobs / f"{tag}.json"
         return QueuedJob.from_json(read_json(path), str(path))
 
+    def is_damaged(self, tag: str) -> bool:
+        """Whether a job's file is there and holds nothing that can be made out."""
+        return is_damaged(self.jobs / f"{tag}.json")
+
     def read_progress(self, tag: str) -> JobProgress:
-        """How far a job is; nothing yet where there is no such file."""
+        """How far a job is; nothing yet where there is no such file, or a power cut emptied it."""
         path = self.progress / f"{tag}.json"
-        if not path.exists():
+        if not path.exists() or is_damaged(path):
             return JobProgress()
         return JobProgress.from_json(read_json(path), str(path))
 
@@ -131,6 +173,19 @@ class LocalQueue:
             return int((self.pids / tag).read_text())
         except (FileNotFoundError, ValueError):
             return None
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read. Raises RunDirError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.unlink(missing_ok=True)
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunDirError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _names(folder: Path) -> set[str]:

@@ -6,28 +6,35 @@ lost with it: jobs run in sessions of their own, and the next runner finds them 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from deit_core.errors import DeitError
+from deit_core.errors import DeitError, RunDirError, SchemaError
 from deit_core.run_dir import RunDir
 from launcher.backends import local_process
 from launcher.backends.local_endings import conclude, fail_dependants, note_unstarted, open_trials
 from launcher.backends.local_queue import JobProgress, LocalQueue, QueuedJob
-from launcher.backends.slots import Slots, granted_slots
 from launcher.locks import locked
 from launcher.observe import DependencyState, dependency_state
 
 GRACE_S = 60.0
 """Seconds between the request to stop and SIGKILL: time to write a checkpoint."""
 TICK_S = 0.2
-MAX_ERRORS = 50
-"""Passes in a row that may fail on a job (a full disk, a damaged file) before it is let go."""
+LONGEST_PAUSE_S = 30.0
+"""Between two looks at a job whose files cannot be read or written, as on a full disk."""
+PASSING_ERRORS = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "EIO", "ESTALE")
+)
+"""Errors at the start of a job that say nothing about the job."""
 
 
 @dataclass
@@ -41,6 +48,43 @@ class LiveJob:
     kill_at: float | None = None
     """When to send SIGKILL; set once it was asked to stop."""
     errors: int = 0
+    """Passes in a row that failed on it."""
+    pause_until: float = 0.0
+
+
+@dataclass
+class Busy:
+    """What the running jobs take."""
+
+    cpus: int = 0
+    gpus: set[str] = field(default_factory=set)
+    jobs_of: Counter[str] = field(default_factory=Counter)
+    """Number of running jobs of each sweep."""
+
+    @classmethod
+    def of(cls, running: Iterable[LiveJob]) -> Busy:
+        """Add them up."""
+        busy = cls()
+        for live in running:
+            busy.add(live)
+        return busy
+
+    def add(self, live: LiveJob) -> None:
+        """Count one more."""
+        self.cpus += live.job.cpus
+        self.gpus.update(live.progress.gpus)
+        self.jobs_of[live.job.group] += 1
+
+    def fills_group(self, job: QueuedJob) -> bool:
+        """Whether as many jobs of its sweep run as may."""
+        return job.max_parallel is not None and self.jobs_of[job.group] >= job.max_parallel
+
+    def free_gpus(self, job: QueuedJob) -> tuple[str, ...] | None:
+        """Names of the GPUs a job would get (none for a CPU job); None when it does not fit."""
+        free = [name for name in job.gpus_granted if name not in self.gpus]
+        if self.cpus + job.cpus > job.cpus_granted or job.gpus > len(free):
+            return None
+        return tuple(free[: job.gpus])
 
 
 class Runner:
@@ -49,57 +93,70 @@ class Runner:
     def __init__(
         self,
         queue: LocalQueue,
-        slots: Slots,
         *,
         grace_s: float = GRACE_S,
         log: Callable[[str], None] = lambda message: None,
     ) -> None:
         self.queue = queue
-        self.slots = slots
         self.grace_s = grace_s
         self.log = log
         self.jobs: dict[str, LiveJob] = {}
+        """Oldest first."""
+        self._unreadable: set[str] = set()
         self._cancelled: set[str] = set()
         self._dependencies: dict[str, DependencyState] = {}
+        self._to_train: set[str] = set()
+        self._busy = Busy()
         self._full = False
 
     def tick(self) -> bool:
         """One pass over the queue; whether any job is left."""
         self._load()
         self._cancelled = self.queue.cancelled()
-        self._full = False
-        self._dependencies = {}
         for tag, live in list(self.jobs.items()):
             if live.progress.state == "running":
                 self._guarded(self._follow, tag, live)
-        for tag, live in self._waiting():
-            self._guarded(self._consider, tag, live)
-        return bool(self.jobs)
+        for tag in self._cancelled & self.jobs.keys():
+            if self.jobs[tag].progress.state == "queued":
+                self._drop(tag, "cancelled before it ran")
+        self._start_jobs()
+        return bool(self.jobs or self._unreadable)
 
     def _load(self) -> None:
         """Take up jobs that were added, with what an earlier runner knew of them."""
-        for tag in sorted(self.queue.tags() - self.jobs.keys()):
+        unreadable, self._unreadable = self._unreadable, set()
+        added = []
+        for tag in self.queue.tags() - self.jobs.keys():
             try:
-                self.jobs[tag] = LiveJob(self.queue.read(tag), self.queue.read_progress(tag))
+                added.append(LiveJob(self.queue.read(tag), self.queue.read_progress(tag)))
             except DeitError as error:
-                self._drop(tag, str(error))
-
-    def _waiting(self) -> list[tuple[str, LiveJob]]:
-        """Queued jobs, oldest first."""
-        waiting = [item for item in self.jobs.items() if item[1].progress.state == "queued"]
-        return sorted(waiting, key=lambda item: (item[1].job.submitted_unix_s, item[0]))
+                if isinstance(error, SchemaError) or self.queue.is_damaged(tag):
+                    self._drop(tag, str(error))
+                else:  # for want of permission, or of a file server that answers
+                    self._unreadable.add(tag)
+                    if tag not in unreadable:
+                        self.log(f"job {tag}: {error}; it is tried again")
+        for live in sorted(added, key=lambda live: (live.job.submitted_unix_s, live.job.tag)):
+            self.jobs[live.job.tag] = live
 
     def _guarded(self, act: Callable[[str, LiveJob], None], tag: str, live: LiveJob) -> None:
-        """One job whose files fail must not stop the others."""
+        """One job whose files fail must not stop the others.
+
+        What may pass (a full disk) is waited for, ever longer; only what is damaged is let go.
+        """
+        if time.monotonic() < live.pause_until:
+            return
         try:
             act(tag, live)
             live.errors = 0
+        except SchemaError as error:
+            self._drop(tag, str(error))
         except (DeitError, OSError) as error:
-            live.errors += 1
-            if live.errors == 1:
-                self.log(f"job {tag}: {error}")
-            if live.errors >= MAX_ERRORS:
-                self._drop(tag, "given up")
+            if live.errors == 0:
+                self.log(f"job {tag}: {error}; it is tried again")
+            pause_s = min(LONGEST_PAUSE_S, TICK_S * 2.0**live.errors)
+            live.pause_until = time.monotonic() + pause_s
+            live.errors = min(live.errors + 1, 16)
 
     def _drop(self, tag: str, why: str) -> None:
         self.log(f"job {tag}: {why}")
@@ -144,13 +201,25 @@ class Runner:
 
     # queued jobs ----------------------------------------------------------------------------
 
+    def _start_jobs(self) -> None:
+        """Start the queued jobs that may, in order: a large one is not starved by small ones.
+
+        A job counts against the cores and GPUs of whoever submitted it, where it fits once nothing
+        else runs; so the first in the queue always gets its turn.
+        """
+        live_jobs = self.jobs.values()
+        self._busy = Busy.of(live for live in live_jobs if live.progress.state == "running")
+        self._dependencies = {}
+        self._full = False
+        self._to_train = {path for live in live_jobs for path in live.job.run_dirs}
+        for tag, live in list(self.jobs.items()):
+            if live.progress.state == "queued" and not self._busy.fills_group(live.job):
+                self._guarded(self._consider, tag, live)
+                if self._full:
+                    return
+
     def _consider(self, tag: str, live: LiveJob) -> None:
         """Start a queued job, leave it waiting, or take it out of the queue."""
-        if tag in self._cancelled:
-            self._drop(tag, "cancelled before it ran")
-            return
-        if self._full or self._group_is_full(live.job):
-            return
         standing = [(path, self._dependency(path)) for path in live.job.after]
         for path, state in standing:
             if state in ("failed", "idle"):
@@ -163,9 +232,7 @@ class Runner:
         """How a teacher stands; looked up once a pass, as hundreds of jobs may wait for it."""
         if path not in self._dependencies:
             state = dependency_state(RunDir(path))
-            if state != "completed" and any(
-                path in other.job.run_dirs for other in self.jobs.values()
-            ):
+            if state != "completed" and path in self._to_train:
                 state = "running"  # queued here, or between two attempts
             self._dependencies[path] = state
         return self._dependencies[path]
@@ -181,18 +248,10 @@ class Runner:
         note_unstarted(waiting, {"reason": why})
         self._drop(tag, why)
 
-    def _running(self) -> list[LiveJob]:
-        return [live for live in self.jobs.values() if live.progress.state == "running"]
-
-    def _group_is_full(self, job: QueuedJob) -> bool:
-        if job.max_parallel is None:
-            return False
-        return sum(live.job.group == job.group for live in self._running()) >= job.max_parallel
-
     def _start(self, tag: str, live: LiveJob) -> None:
-        gpus = self._free_slots(live.job)
+        gpus = self._busy.free_gpus(live.job)
         if gpus is None:
-            self._full = True  # strictly in order: a large job is not starved by small ones
+            self._full = True
             return
         run_dirs = open_trials(live.job, self.log)
         if live.progress.solo:
@@ -202,52 +261,54 @@ class Runner:
             return
         if any(RunDir(path).is_locked() for path in run_dirs):
             return  # somebody trains one of them by hand
-        live.progress = live.progress.model_copy(
-            update={
-                "state": "running",
-                "attempt": live.progress.attempt + 1,
-                "gpus": gpus,
-                "running": tuple(run_dirs),
-            }
-        )
-        self.queue.write_progress(tag, live.progress)
-        self.log(f"job {tag}: attempt {live.progress.attempt} starts {len(run_dirs)} trials")
+        waiting = live.progress
+        update = {
+            "state": "running",
+            "attempt": waiting.attempt + 1,
+            "gpus": gpus,
+            "running": tuple(run_dirs),
+        }
+        running = waiting.model_copy(update=update)
+        self.queue.write_progress(tag, running)
+        live.progress = running  # only now: what could not be written has not begun
+        self.log(f"job {tag}: attempt {running.attempt} starts {len(run_dirs)} trials")
         try:
             live.process = local_process.start(self.queue, live.job, run_dirs, gpus)
-        except OSError as error:
-            self._settle(tag, live, 127, str(error))
-
-    def _free_slots(self, job: QueuedJob) -> tuple[str, ...] | None:
-        """Names of the GPUs a job would get (none for a CPU job); None when it does not fit."""
-        running = self._running()
-        used = {name for live in running for name in live.progress.gpus}
-        free = [name for name in self.slots.gpus if name not in used]
-        cpus = self.slots.cpus - sum(live.job.cpus for live in running)
-        if job.cpus > cpus or job.gpus > len(free):
-            return None
-        return tuple(free[: job.gpus])
+        except (OSError, RunDirError) as error:
+            if isinstance(error, OSError) and error.errno not in PASSING_ERRORS:
+                self._settle(tag, live, 127, str(error))
+                return
+            live.progress = waiting  # no attempt of the trial's
+            self.queue.write_progress(tag, waiting)
+            raise
+        self._busy.add(live)
 
 
 def run(queue: LocalQueue, runner_lock: int) -> None:
     """Move the queue until it is empty; `runner_lock` is this process's hold on runner.lock."""
     os.ftruncate(runner_lock, 0)
     os.write(runner_lock, str(os.getpid()).encode())
-    runner = Runner(queue, granted_slots(), log=_log)
-    _log(f"runner {os.getpid()} starts with {runner.slots}")
+    runner = Runner(queue, log=_log)
+    _log(f"runner {os.getpid()} starts")
     while True:
+        began = time.monotonic()
         while runner.tick():
-            time.sleep(TICK_S)
+            # A long queue takes a while to look at: never spend more than a fifth of a core on it.
+            time.sleep(max(TICK_S, 4 * (time.monotonic() - began)))
+            began = time.monotonic()
         with locked(queue.queue_lock):  # no job can be added between the last look and the end
             if not runner.tick():
                 _log(f"runner {os.getpid()} leaves: the queue is empty")
+                queue.forget_environments()
                 os.close(runner_lock)
                 return
 
 
 def _log(message: str) -> None:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    sys.stdout.write(f"{stamp} {message}\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # a full disk; the queue goes on without a log
+        sys.stdout.write(f"{stamp} {message}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

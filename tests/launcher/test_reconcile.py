@@ -41,18 +41,18 @@ sweep_once(Path({runs!r}), Path({file!r}), backend)
 """
 DIE_BEFORE_RECORD = """
 record = reconcile.record_job
-def sabotaged(run_dirs, job):
+def sabotaged(job, run_dirs=None):
     if job.job_id is not None:
         os.kill(os.getpid(), 9)
-    record(run_dirs, job)
+    record(job, run_dirs)
 reconcile.record_job = sabotaged
 """
 DIE_BEFORE_SUBMIT = """
 LocalBackend.submit = lambda self, job: os.kill(os.getpid(), 9)
 """
 DIE_BETWEEN_INTENTS = """
-def sabotaged(run_dirs, job, record=reconcile.record_job):
-    record(list(run_dirs)[:1], job)
+def sabotaged(job, record=reconcile.record_job):
+    record(job, job.run_dirs[:1])
     os.kill(os.getpid(), 9)
 reconcile.record_job = sabotaged
 """
@@ -62,11 +62,10 @@ import time
 plan = reconcile._plan
 def meeting(request, observations, *rest):
     made = plan(request, observations, *rest)
-    if observations:
-        Path(os.environ["MEET"], str(os.getpid())).touch()
-        deadline = time.monotonic() + 0.7
-        while len(os.listdir(os.environ["MEET"])) < 3 and time.monotonic() < deadline:
-            time.sleep(0.02)
+    Path(os.environ["MEET"], str(os.getpid())).touch()
+    deadline = time.monotonic() + 0.7
+    while len(os.listdir(os.environ["MEET"])) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
     return made
 reconcile._plan = meeting
 """
