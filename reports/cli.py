@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -44,6 +45,8 @@ def report(
     from reports.report import compile_report
     from reports.write import source_date_epoch, write_report
 
+    # In a home that cannot be written matplotlib logs where it keeps its cache instead.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     folder = resolve_sweep(path)
     typer.echo(f"sweep folder: {folder}")
     target = Path(os.path.abspath(output)) if output else folder / "report"

@@ -93,13 +93,16 @@ def resolve_sweep(path: Path) -> Path:
     if not real.is_dir():
         raise ReportError(f"{path} is a file; give the sweep folder that holds plan.json")
     if not (real / "plan.json").exists():
-        sweeps = sorted(child.parent.name for child in real.glob("*/plan.json"))
-        hint = f"it holds {len(sweeps)} of them, give one, such as {real / sweeps[-1]}"
-        raise ReportError(
-            f"{path} is not a sweep folder: it has no plan.json; "
-            + (hint if sweeps else _FIRST_SWEEP)
-        )
+        raise ReportError(f"{path} is not a sweep folder: it has no plan.json; {_hint(real)}")
     return real
+
+
+def _hint(folder: Path) -> str:
+    """What to give instead of a folder that is no sweep."""
+    sweeps = sorted(child.parent.name for child in folder.glob("*/plan.json"))
+    if not sweeps:
+        return _FIRST_SWEEP
+    return f"it holds {len(sweeps)} of them, give one, such as {folder / sweeps[-1]}"
 
 
 def load_sweep(path: Path) -> SweepResults:

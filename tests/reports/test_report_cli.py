@@ -98,6 +98,12 @@ def test_a_folder_of_sweeps_names_one(run, kinds: KindsWriter) -> None:  # type:
     assert str(path.resolve()) in message
 
 
+def test_a_folder_without_sweeps(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "holiday").mkdir()
+    message = refused(run("holiday"))
+    assert "holiday is not a sweep folder: it has no plan.json; run" in message
+
+
 def test_a_plan_from_a_newer_version(run, kinds: KindsWriter) -> None:  # type: ignore[no-untyped-def]
     path = kinds(**GOOD)
     write_json(path / "plan.json", read_json(path / "plan.json") | {"schema_version": 99})
