@@ -55,9 +55,9 @@ def _check_foreign(model: ModelConfig) -> list[Problem]:
     return [
         Problem(
             ("model", "name"),
-            f"{model.name} is no deit_* model of this package, and timm's models do not take "
-            f"{', '.join(left)}; set {'this' if len(left) == 1 else 'these'} to null (timm's own "
-            f"arguments go in model.kwargs), or name one of {', '.join(sorted(VARIANTS))}",
+            f"{model.name!r} is none of this package's deit_* models, and a timm model takes no "
+            f"{', '.join(left)}; set {'that' if len(left) == 1 else 'these'} to null (arguments "
+            f"of timm's go in model.kwargs), or name one such as deit_tiny_patch16_224",
         )
     ]
 

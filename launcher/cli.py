@@ -117,18 +117,15 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="Print JSON of a stable schema.")] = False,
 ) -> None:
     """Show how the trials of a sweep stand."""
-    import contextlib
     from json import dumps
 
-    from deit_core.errors import RunDirError
     from launcher.monitor import Monitor
     from launcher.status_text import print_snapshot
     from launcher.text import open_console
 
     sweep_dir = _open(sweep)
     chosen = _backend(LOCAL, sweep_dir.runs)
-    with contextlib.suppress(RunDirError):  # someone else's sweep can be looked at, not moved
-        chosen.revive()
+    _revive(chosen)
     snapshot = Monitor(sweep_dir, chosen).look()
     if json:
         typer.echo(dumps(snapshot.as_json(), indent=2))
@@ -160,7 +157,7 @@ def logs(
     backend = _backend(LOCAL, sweep_dir.runs)
 
     def active() -> bool:
-        backend.revive()
+        _revive(backend)
         return observe({chosen.trial_id: path}, backend)[chosen.trial_id].condition in ACTIVE
 
     follow_logs(RunDir(path), _write, active)
@@ -177,6 +174,7 @@ def retry(
 
     sweep_dir = _open(sweep)
     chosen = _choose(sweep_dir, trials, failed, "--failed")
+    _note_lost(sweep_dir)
     outcome = retry_trials(sweep_dir, _backend(LOCAL, sweep_dir.runs), chosen)
     if outcome.plan.jobs:
         _report_start(outcome)
@@ -195,6 +193,7 @@ def cancel(
 
     sweep_dir = _open(sweep)
     chosen = _choose(sweep_dir, trials, all_, "--all")
+    _note_lost(sweep_dir)
     stopped = cancel_trials(sweep_dir, _backend(LOCAL, sweep_dir.runs), chosen)
     if not stopped:
         typer.echo("nothing to cancel: no trial that was asked for runs or waits")
@@ -236,6 +235,31 @@ def _open(sweep: Path | None) -> SweepDir:
     return open_sweep(sweep)
 
 
+def _revive(backend: Backend) -> None:
+    """Wake the queue; someone else's sweep can be looked at, not moved."""
+    import contextlib
+
+    from deit_core.errors import RunDirError
+
+    with contextlib.suppress(RunDirError):
+        backend.revive()
+
+
+def _note_lost(sweep_dir: SweepDir) -> None:
+    """Name the trials that commands on an existing sweep pass over."""
+    from launcher.request import without_config
+    from launcher.text import count
+
+    lost = sorted(without_config(sweep_dir, sweep_dir.read_plan()))
+    if lost:
+        shown = f"{', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}"
+        typer.echo(
+            f"note: {count(len(lost), 'trial')} passed over, as the run directory was deleted "
+            f"({shown}); the same `deit-launch sweep` makes it again",
+            err=True,
+        )
+
+
 def _write(text: str) -> None:
     typer.echo(text, nl=False)
 
@@ -247,7 +271,9 @@ def _choose(
     from launcher.errors import LaunchError
     from launcher.selection import select_trials
 
-    if bool(names) == every:
+    if names and every:
+        raise LaunchError(f"{names[0]!r} and {flag} are given; name the trials or pass {flag}")
+    if not names and not every:
         raise LaunchError(f"name the trials, or pass {flag}; `deit-launch status` lists them")
     if not names:
         return None
@@ -257,24 +283,36 @@ def _choose(
 
 def _preview(runs: Path, request: Request, backend: Backend) -> None:
     from launcher.plan_text import print_plan
-    from launcher.reconcile import preview
+    from launcher.reconcile import preview, why_refused
     from launcher.text import open_console
 
-    print_plan(preview(runs, request, backend), open_console(), trials=True)
+    plan = preview(runs, request, backend)
+    print_plan(plan, open_console(), trials=True)
+    refused = why_refused(plan)
+    if refused:  # where the plan is made need not be where the data are
+        typer.echo(f"warning: this would be refused here: {refused}", err=True)
     typer.echo("dry run: nothing was started")
 
 
 def _start(runs: Path, request: Request, backend: Backend, *, stay: bool) -> None:
     from launcher.reconcile import reconcile
-    from launcher.sweep_dir import point_latest
 
-    outcome = reconcile(runs, request, backend, then=point_latest)
-    _report_start(outcome)
+    outcome = reconcile(runs, request, backend, then=_point_latest)
+    _report_start(outcome, stay=stay)
     if stay:
         _stay(outcome.sweep_dir, backend)
 
 
-def _report_start(outcome: Outcome) -> None:
+def _point_latest(sweep_dir: SweepDir) -> None:
+    from launcher.sweep_dir import point_latest
+
+    warning = point_latest(sweep_dir)
+    if warning:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def _report_start(outcome: Outcome, *, stay: bool = False) -> None:
+    """Say what was started and, to who does not stay, what to do next."""
     from launcher.plan_text import print_plan
     from launcher.text import count, open_console
 
@@ -286,8 +324,11 @@ def _report_start(outcome: Outcome) -> None:
         typer.echo(f"submitted {count(len(outcome.plan.jobs), 'job')}; folder: {folder}")
     else:
         typer.echo(f"nothing to start; folder: {folder}")
+    if stay:
+        return
     if "keep" in outcome.plan.counts() or outcome.plan.jobs:
-        typer.echo("to watch: deit-launch status, or the same command with --watch")
+        again = f"deit-launch status{_sweep_argument(outcome.sweep_dir)}"
+        typer.echo(f"to watch: {again}, or the same command with --watch")
     elif outcome.plan.counts().get("done"):
         _print_next(outcome.sweep_dir)
 
@@ -312,11 +353,19 @@ def _stay(sweep_dir: SweepDir, backend: Backend) -> None:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
+def _sweep_argument(sweep_dir: SweepDir) -> str:
+    """What a command needs to be told to take this sweep; nothing for the latest."""
+    from launcher.sweep_dir import is_latest
+
+    return "" if is_latest(sweep_dir) else f" {_readable(sweep_dir.path)}"
+
+
 def _print_next(sweep_dir: SweepDir) -> None:
-    latest = Path("reports") / "latest"
-    is_latest = latest.exists() and latest.resolve() == sweep_dir.path.resolve()
-    typer.echo(f"next: deit-report {latest if is_latest else _readable(sweep_dir.path)}")
-    typer.echo(f"      tensorboard --logdir {_readable(sweep_dir.tensorboard)}")
+    from launcher.sweep_dir import LATEST
+
+    folder = _sweep_argument(sweep_dir) or f" {LATEST}"
+    typer.echo(f"next: deit-report{folder}")
+    typer.echo(f"      tensorboard --logdir{folder}")
 
 
 def _readable(path: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -42,10 +42,11 @@ def leaf_fields() -> tuple[str, ...]:
     )
 
 
-def field_problem(field: str) -> str | None:
+def field_problem(field: str, also: Sequence[str] = ()) -> str | None:
     """Why `field` cannot be set or swept, in a sentence; None where it can.
 
-    The seed is no field here: a sweep has `seeds`.
+    The seed is no field here: a sweep has `seeds`. `also` names what else is valid where the field
+    was given.
     """
     if field in sections():
         first = next(iter(sections()[field].model_fields))
@@ -60,8 +61,8 @@ def field_problem(field: str) -> str | None:
     homes = [leaf for leaf in leaf_fields() if leaf.endswith(f".{field}")]
     if homes:
         return f'unknown field; did you mean "{homes[0]}"?'
-    close = difflib.get_close_matches(field, leaf_fields(), n=1)
-    return f"unknown field{nearest(close[0] if close else field, close or sections())}"
+    close = difflib.get_close_matches(field, (*leaf_fields(), *also), n=1)
+    return f"unknown field{nearest(close[0] if close else field, close or (*sections(), *also))}"
 
 
 def value_problem(field: str, value: Any) -> Problem | None:

@@ -69,16 +69,26 @@ def _read(path: Path) -> str:
 
 
 def follow_logs(run: RunDir, write: Callable[[str], None], active: Callable[[], bool]) -> None:
-    """Write what is there and what comes, until the trial is no longer active."""
+    """Write what is there and what comes, until the trial is no longer active.
+
+    The file is named wherever what follows is from another one than what came before.
+    """
     opened: dict[Path, IO[str]] = {}
+    titles: dict[Path, str] = {}
+    latest: Path | None = None
     try:
         while True:
             more = active()  # asked before reading, so that the last lines are not missed
-            for _, path in log_files(run):
+            for title, path in log_files(run):
                 if path not in opened and path.exists():
                     opened[path] = open(path, encoding="utf-8", errors="replace")  # noqa: SIM115
-            for file in opened.values():
-                write(file.read())
+                    titles[path] = title
+            for path, file in opened.items():
+                text = file.read()
+                if text and path != latest:
+                    write(f"---- {titles[path]}: {path}\n")
+                    latest = path
+                write(text)
             if not more:
                 return
             time.sleep(_PAUSE_S)

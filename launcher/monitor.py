@@ -46,6 +46,10 @@ class Row:
     heartbeat_age_s: float | None
     job: str | None
     path: str | None
+    unreadable_images: int
+    """Image files that could not be read so far."""
+    first_unreadable: str | None
+    """The path of one of them."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,8 @@ def _row(planned: PlannedTrial, seen: Observation, now: float) -> Row:
         heartbeat_age_s=None if beat is None else round(max(0.0, now - beat), 1),
         job=seen.job.job_id if seen.job and seen.condition in ACTIVE else None,
         path=None if seen.path is None else str(seen.path),
+        unreadable_images=status.unreadable_images,
+        first_unreadable=status.first_unreadable,
     )
 
 

@@ -83,10 +83,14 @@ def _at(node: Node, where: Location) -> Node:
 
 
 def _check_fields(entry: Tree) -> None:
+    problem: str | None
     for field, node in flatten(entry).items():
         if field in sections():
             continue  # a whole section: its value is checked with the config
-        problem = field_problem(field)
+        if field == "resources":
+            problem = "is a section; name one of its fields, such as resources.max_parallel"
+        else:
+            problem = field_problem(field, also=("seeds", "resources"))
         if problem is not None:
             raise SweepError(f"{field}: {problem}", node.where)
 

@@ -92,7 +92,7 @@ class Wish:
     retry: frozenset[str] = frozenset()
     """Failed trials to try again."""
     only: frozenset[str] | None = None
-    """Start nothing but these, what they depend on, and what failed for want of them."""
+    """Start nothing but these, the teachers they need, and what failed for want of these."""
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,14 @@ def _decide(
 def _with_teachers(
     expansion: Expansion, observations: Mapping[str, Observation], wish: Wish
 ) -> Wish:
-    """Asking for a student asks for its failed teacher, and for whom that teacher failed."""
+    """Asking for a student asks for its failed teacher too, but not for its siblings.
+
+    Asking for a teacher asks for all students that failed for want of it.
+    """
     if wish.only is None and not wish.retry:
         return wish
     retry, only = set(wish.retry), None if wish.only is None else set(wish.only)
+    asked = wish.only or frozenset()
     for trial in expansion.trials:
         if trial.trial_id in (retry if only is None else only):
             retry.update(trial.after)
@@ -171,7 +175,7 @@ def _with_teachers(
                 only.update(trial.after)
     for trial in expansion.trials:
         failure = observations.get(trial.trial_id, NOTHING).status.failure
-        if only is not None and failure == "dependency" and only.intersection(trial.after):
+        if only is not None and failure == "dependency" and asked.intersection(trial.after):
             only.add(trial.trial_id)
     return Wish(frozenset(retry), None if only is None else frozenset(only))
 
@@ -184,7 +188,10 @@ def _action(
         return fixed
     reason = seen.status.reason or ""
     asked = wish.only is None or trial.trial_id in wish.only
-    hopeless = [name for name in trial.after if name in earlier and _is_failed(earlier[name])]
+    absent = [name for name in trial.after if name not in earlier]
+    if absent:
+        return PlannedAction(trial, "leave", f"its teacher {absent[0]} was deleted")
+    hopeless = [name for name in trial.after if _is_failed(earlier[name])]
     if hopeless:
         return PlannedAction(trial, "failed", f"its teacher {hopeless[0]} failed")
     if seen.condition == "failed" and seen.status.failure != "dependency":

@@ -7,13 +7,15 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from launcher.plan import STARTS, Plan, PlannedAction
+from launcher.plan import Plan
 from launcher.policy import POLICY_TEXT
-from launcher.text import count, duration, short
+from launcher.text import count, duration, one_line, print_lines
 
 MOST_ROWS = 40
 """Trials listed one by one; the rest is counted."""
 _MOST_REASONS = 8
+_PLAIN_REASONS = ("queued", "running", "not asked for")
+"""Reasons that the line of totals or the table says already."""
 _WORDS = {
     "run": "to run",
     "resume": "to resume",
@@ -27,13 +29,12 @@ _WORDS = {
 
 def print_plan(plan: Plan, console: Console, *, trials: bool) -> None:
     """Print what will be done; with `trials`, also the trials themselves."""
-    for line in plan_lines(plan):
-        console.print(line)
+    print_lines(console, plan_lines(plan))
     if trials:
-        console.print(_table(plan))
+        console.print(_table(plan), soft_wrap=False)
         hidden = len(plan.actions) - MOST_ROWS
         if hidden > 0:
-            console.print(f"… and {hidden:,} more trials")
+            print_lines(console, [f"… and {hidden:,} more trials"])
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -47,7 +48,7 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += [f"note: {note}" for note in plan.notes]
     if plan.jobs:
         lines += [_jobs_line(plan), _resources_line(plan), _cost_line(plan)]
-    lines += _why_not(plan)
+    lines += _why(plan)
     if plan.jobs:
         lines.append(f"policy: {POLICY_TEXT}")
     return lines
@@ -82,18 +83,20 @@ def _cost_line(plan: Plan) -> str:
     return f"cost: {total} of training for {count(starting - unknown, 'trial')}{tail}"
 
 
-def _why_not(plan: Plan) -> list[str]:
-    """One line for each reason why trials are not started."""
+def _why(plan: Plan) -> list[str]:
+    """Each reason for what happens to trials: whole, and once for all trials that share it."""
     reasons = Counter(
-        (planned.action, planned.reason)
+        (planned.action, one_line(planned.reason).replace(planned.trial.trial_id, "TRIAL"))
         for planned in plan.actions
-        if planned.action not in STARTS and planned.reason
+        if planned.reason not in ("", *_PLAIN_REASONS)
     )
     lines = [
-        f"{_WORDS[action]}: {count(amount, 'trial')}: {short(reason)}"
+        f"{_WORDS[action]}: {count(amount, 'trial')}: {reason}"
         for (action, reason), amount in reasons.most_common(_MOST_REASONS)
-        if reason != action and action == "failed"
     ]
+    hidden = sum(reasons.values()) - sum(amount for _, amount in reasons.most_common(_MOST_REASONS))
+    if hidden:
+        lines.append(f"… and other reasons for {count(hidden, 'trial')} (`deit-launch status`)")
     if any(planned.action == "failed" for planned in plan.actions):
         lines.append("to try them again: deit-launch retry --failed")
     return lines
@@ -101,25 +104,15 @@ def _why_not(plan: Plan) -> list[str]:
 
 def _table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("trial", "name", "action", "job", "why"):
-        table.add_column(column, overflow="fold" if column == "name" else "ellipsis")
+    for column in ("trial", "name", "action", "job"):
+        table.add_column(column, overflow="fold", no_wrap=column != "name")
     jobs = {
         trial.trial_id: str(number)
         for number, job in enumerate(plan.jobs, start=1)
         for trial in job.trials
     }
     for planned in plan.actions[:MOST_ROWS]:
-        table.add_row(*_cells(planned, jobs))
+        trial = planned.trial
+        action = planned.reason if planned.reason in _PLAIN_REASONS[:2] else planned.action
+        table.add_row(trial.trial_id, trial.name, action, jobs.get(trial.trial_id, "-"))
     return table
-
-
-def _cells(planned: PlannedAction, jobs: dict[str, str]) -> tuple[str, ...]:
-    trial = planned.trial
-    reason = planned.reason if planned.reason != planned.action else ""
-    return (
-        trial.trial_id,
-        trial.name,
-        planned.action,
-        jobs.get(trial.trial_id, "-"),
-        short(reason),
-    )

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from deit_core.config import DataConfig, RunConfig
-from deit_core.data_layout import count_classes
-from deit_core.errors import TeacherError
+from deit_core.data_layout import Split, count_classes, count_images
+from deit_core.errors import DataError, TeacherError
 from launcher.errors import SweepError
 from launcher.expand import Trial
 
@@ -19,19 +19,70 @@ def check_inputs(trials: Iterable[Trial]) -> None:
     """Check the files that these trials will read.
 
     Raises:
-        DataError: a data set is missing or its folders are not as they must be.
+        DataError: a data set is missing, its folders are not as they must be, or it has fewer
+            images than a batch or a subset asks for.
         TeacherError: a teacher's checkpoint is missing, or it knows other classes.
         SweepError: model.num_classes is not what the data has.
     """
     classes: dict[DataConfig, int] = {}
     by_id: dict[str, int] = {}
+    sizes = _Sizes()
     for trial in trials:
         data = trial.config.data
         if data not in classes:
             classes[data] = count_classes(data)
         by_id[trial.trial_id] = classes[data]
         _check_model(trial, classes[data])
+        _check_sizes(trial, sizes)
         _check_teacher(trial.config, classes[data], by_id)
+
+
+class _Sizes:
+    """Sizes of splits, each counted once and no further than needed."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str | None, Split], tuple[int, int]] = {}
+
+    def of(self, data: DataConfig, split: Split, enough: int) -> int:
+        """The number of images, or any number from `enough` up. Raises DataError."""
+        key = (data.source, data.root, split)
+        count, limit = self._known.get(key, (0, 0))
+        if count >= limit and enough > limit:
+            count = count_images(data, split, enough=enough)
+            self._known[key] = (count, enough)
+        return count
+
+
+def _check_sizes(trial: Trial, sizes: _Sizes) -> None:
+    """Whether the subsets and the batch can be filled."""
+    config, data = trial.config, trial.config.data
+    whose = "in the teacher's config, " if trial.role == "teacher" else ""
+    batch = config.train.global_batch_size
+    wanted: dict[Split, int] = {
+        "train": max(batch, data.train_images or 1),
+        "val": data.val_images or 1,
+    }
+    for split, enough in wanted.items():
+        found = sizes.of(data, split, enough)
+        subset = data.train_images if split == "train" else data.val_images
+        if subset is not None and subset > found:
+            raise DataError(
+                f"{whose}data.{split}_images: {subset} is more than the {found:,} images of "
+                f"{split}; set it to {found} or less, or leave it out to take all"
+            )
+        if split == "train" and batch > (subset or found):
+            raise DataError(f"{whose}{_batch_too_large(batch, subset, found)}")
+
+
+def _batch_too_large(batch: int, subset: int | None, found: int) -> str:
+    images = subset or found
+    where = " of data.train_images" if subset else ""
+    if images < 2:
+        return f"train.global_batch_size: a batch needs 2 training images, but there is {images}"
+    return (
+        f"train.global_batch_size: {batch} is more than the {images:,} training images{where}; "
+        f"set it to {images - images % 2} or less"
+    )
 
 
 def _check_model(trial: Trial, found: int) -> None:

@@ -1,4 +1,4 @@
-"""Which trials a user means: by id, by the start of an id, or by name."""
+"""Which trials a user means: by id, by the start of an id, by name, or by swept values."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from deit_core.records import PlannedTrial
 from launcher.errors import LaunchError
-
-_SHOWN = 5
+from launcher.text import listing
+from launcher.trial_names import same_value
 
 
 def select_trial(given: str, trials: Sequence[PlannedTrial]) -> PlannedTrial:
@@ -19,13 +19,26 @@ def select_trial(given: str, trials: Sequence[PlannedTrial]) -> PlannedTrial:
     """
     exact = [trial for trial in trials if given in (trial.trial_id, trial.name)]
     matches = exact or [trial for trial in trials if given and trial.trial_id.startswith(given)]
+    matches = matches or [trial for trial in trials if _has_values(trial, given)]
     matches = matches or [trial for trial in trials if given and given in trial.name]
     if len(matches) == 1:
         return matches[0]
     if matches:
-        listed = _list(matches)
-        raise LaunchError(f"{given!r} is {len(matches)} trials: {listed}; give more of the id")
+        raise LaunchError(
+            f"{given!r} is {len(matches)} trials: {_list(matches)}; give a whole name, or an id"
+        )
     raise LaunchError(f"there is no trial {given!r}; {_hint(given, trials)}")
+
+
+def _has_values(trial: PlannedTrial, given: str) -> bool:
+    """Whether every `label=value` of `given` holds for the trial, however a number is spelled."""
+    values = {**trial.swept, "seed": trial.seed}
+    for part in given.split(","):
+        label, equals, text = part.partition("=")
+        fields = [field for field in values if field == label or field.endswith(f".{label}")]
+        if not equals or not any(same_value(text, values[field]) for field in fields):
+            return False
+    return True
 
 
 def select_trials(given: Iterable[str], trials: Sequence[PlannedTrial]) -> list[PlannedTrial]:
@@ -42,5 +55,4 @@ def _hint(given: str, trials: Sequence[PlannedTrial]) -> str:
 
 
 def _list(trials: Sequence[PlannedTrial]) -> str:
-    listed = ", ".join(f"{trial.trial_id} ({trial.name})" for trial in trials[:_SHOWN])
-    return listed + (f" and {len(trials) - _SHOWN} more" if len(trials) > _SHOWN else "")
+    return listing(f"{trial.trial_id} ({trial.name})" for trial in trials)

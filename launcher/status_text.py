@@ -3,48 +3,135 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from launcher.monitor import Row, Snapshot, by_group
-from launcher.text import STATE_STYLES, counts, duration, number, short, value
+from launcher.text import (
+    STATE_STYLES,
+    WIDTH_OF_FILES,
+    count,
+    counts,
+    duration,
+    listing,
+    number,
+    one_line,
+    print_lines,
+    value,
+)
 
 MOST_ROWS = 60
 """Trials listed one by one; a larger sweep is shown by group."""
 _MOST_PROBLEMS = 20
-_COLUMNS = ("state", "epoch", "top-1 %", "images/s", "ETA", "heartbeat", "attempt", "reason")
+_EXPENDABLE = ("images/s", "ETA", "heartbeat", "attempt")
+"""Columns that a narrow terminal goes without, the first of them first."""
+_WRONG = ("failed", "damaged", "stopped")
+_ANY_TRIAL = "TRIAL"
+
+
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    cells: Sequence[str | Text]
+    folds: bool = False
+    """Whether long cells may go on in the next line."""
 
 
 def print_snapshot(snapshot: Snapshot, console: Console) -> None:
-    """Print a sweep's state."""
-    console.print(f"{snapshot.sweep}: {counts(snapshot.counts())}")
-    console.print(f"folder: {snapshot.path}")
+    """Print a sweep's state, what is wrong, and what to do about it."""
+    lines = [f"{snapshot.sweep}: {counts(snapshot.counts())}", f"folder: {snapshot.path}"]
+    print_lines(console, lines)
     if len(snapshot.rows) <= MOST_ROWS:
-        console.print(trial_table(snapshot.rows, snapshot.axes))
-        return
-    console.print(_group_table(snapshot))
+        print_trials(snapshot.rows, snapshot.axes, console)
+    else:
+        _print_large(snapshot, console)
+    print_lines(console, reason_lines(snapshot.rows))
+    print_lines(console, warning_lines(snapshot.rows))
+
+
+def _print_large(snapshot: Snapshot, console: Console) -> None:
+    _print_groups(snapshot, console)
     running = [row for row in snapshot.rows if row.state == "running"]
-    wrong = [row for row in snapshot.rows if row.state in ("failed", "damaged", "stopped")]
+    wrong = [row for row in snapshot.rows if row.state in _WRONG]
     for title, rows in (("running", running), ("failed or stopped", wrong)):
         if rows:
-            console.print(f"\n{title}: {len(rows):,}")
-            console.print(trial_table(rows[:_MOST_PROBLEMS], snapshot.axes))
-            if len(rows) > _MOST_PROBLEMS:
-                console.print(f"… and {len(rows) - _MOST_PROBLEMS:,} more (status --json has all)")
+            print_lines(console, ["", f"{title}: {len(rows):,}"])
+            print_trials(rows[:_MOST_PROBLEMS], snapshot.axes, console)
+            _print_more(len(rows) - _MOST_PROBLEMS, "", console)
 
 
-def trial_table(rows: Sequence[Row], axes: Sequence[str]) -> Table:
-    """One line a trial, the seeds of a variant together."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("trial", *_labels(axes), "seed", *_COLUMNS):
-        table.add_column(column, no_wrap=column != "reason")
-    for members in by_group(tuple(rows)).values():
-        for row in members:
-            table.add_row(*_cells(row, axes))
-    return table
+def print_trials(rows: Sequence[Row], axes: Sequence[str], console: Console) -> None:
+    """Print one line a trial, the seeds of a variant together."""
+    together = [row for members in by_group(tuple(rows)).values() for row in members]
+    _print_table(_trial_columns(together, axes), console)
+
+
+def reason_lines(rows: Sequence[Row]) -> list[str]:
+    """Why trials are not completed: every reason whole, and once for all trials that share it."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row.reason and row.state not in ("completed", "running"):
+            shared = one_line(row.reason).replace(row.trial_id, _ANY_TRIAL)
+            groups.setdefault((row.state, shared), []).append(row)
+    lines = []
+    for (state, shared), members in groups.items():
+        reason = one_line(members[0].reason) if len(members) == 1 else shared
+        trials = listing(row.trial_id for row in members)
+        lines.append(f"{state}: {count(len(members), 'trial')} ({trials}): {reason}")
+    if any(row.state == "damaged" for row in rows):
+        lines.append("to mend: delete a damaged trial's folder and run the same sweep again")
+    return lines
+
+
+def warning_lines(rows: Sequence[Row]) -> list[str]:
+    """One line when images could not be read."""
+    affected = [row for row in rows if row.unreadable_images]
+    if not affected:
+        return []
+    worst = max(affected, key=lambda row: row.unreadable_images)
+    first = f", the first is {worst.first_unreadable}" if worst.first_unreadable else ""
+    shared = f" in each of {len(affected)} trials" if len(affected) > 1 else ""
+    if len({row.unreadable_images for row in affected}) > 1:
+        shared = f" in one of {len(affected)} trials that met some"
+    return [
+        f"warning: {count(worst.unreadable_images, 'image')} could not be read{shared}{first}; "
+        f"`deit-launch logs {worst.trial_id}` names them all"
+    ]
+
+
+def _trial_columns(rows: Sequence[Row], axes: Sequence[str]) -> list[_Column]:
+    shown: dict[str, Callable[[Row], str | Text]] = {
+        "state": lambda row: Text(row.state, style=STATE_STYLES.get(row.state, "")),
+        "epoch": lambda row: f"{row.epoch:.1f}" if row.attempt else "-",
+        "top-1 %": lambda row: number(row.val_top1, 2),
+        "images/s": lambda row: number(row.train_images_per_s, 0),
+        "ETA": lambda row: duration(row.eta_s),
+        "heartbeat": _heartbeat,
+        "attempt": lambda row: str(row.attempt) if row.attempt else "-",
+    }
+    return [
+        _Column("trial", [row.trial_id for row in rows]),
+        *_axis_columns(rows, axes),
+        _Column("seed", [str(row.seed) for row in rows]),
+        *(_Column(title, [cell(row) for row in rows]) for title, cell in shown.items()),
+    ]
+
+
+def _heartbeat(row: Row) -> str:
+    return "-" if row.heartbeat_age_s is None else f"{duration(row.heartbeat_age_s)} ago"
+
+
+def _axis_columns(rows: Sequence[Row], axes: Sequence[str]) -> Iterator[_Column]:
+    """A column an axis; a teacher, which no axis touches, is named in the first."""
+    for position, (axis, label) in enumerate(zip(axes, _labels(axes), strict=True)):
+        teacher = "" if position else "teacher"
+        cells = [teacher if row.role == "teacher" else value(row.swept.get(axis)) for row in rows]
+        yield _Column(label, cells, folds=True)
 
 
 def _labels(axes: Sequence[str]) -> list[str]:
@@ -55,43 +142,52 @@ def _labels(axes: Sequence[str]) -> list[str]:
     ]
 
 
-def _cells(row: Row, axes: Sequence[str]) -> list[str | Text]:
-    first = ["teacher"] if row.role == "teacher" else []
-    swept = (first + [""] * len(axes))[: len(axes)] if first else _swept(row, axes)
-    beat = row.heartbeat_age_s
-    return [
-        row.trial_id,
-        *swept,
-        str(row.seed),
-        Text(row.state, style=STATE_STYLES.get(row.state, "")),
-        f"{row.epoch:.1f}" if row.attempt else "-",
-        number(row.val_top1, 2),
-        number(row.train_images_per_s, 0),
-        duration(row.eta_s),
-        "-" if beat is None else f"{duration(beat)} ago",
-        str(row.attempt) if row.attempt else "-",
-        "" if row.state in ("completed", "running") else short(row.reason),
-    ]
-
-
-def _swept(row: Row, axes: Sequence[str]) -> list[str]:
-    return [value(row.swept.get(axis)) for axis in axes]
-
-
-def _group_table(snapshot: Snapshot) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in (*_labels(snapshot.axes), "trials", "states", "top-1 %"):
-        table.add_column(column, no_wrap=True)
+def _print_groups(snapshot: Snapshot, console: Console) -> None:
     groups = list(by_group(snapshot.rows).values())
-    for members in groups[:MOST_ROWS]:
-        known = [row.val_top1 for row in members if row.val_top1 is not None]
-        span = f"{min(known):.2f} to {max(known):.2f}" if known else "-"
-        table.add_row(
-            *_swept(members[0], snapshot.axes),
-            str(len(members)),
-            counts(dict(Counter(row.state for row in members))),
-            span,
-        )
-    if len(groups) > MOST_ROWS:
-        table.caption = f"… and {len(groups) - MOST_ROWS:,} more variants (status --json has all)"
+    shown = groups[:MOST_ROWS]
+    states = [counts(dict(Counter(row.state for row in members))) for members in shown]
+    columns = [
+        *_axis_columns([members[0] for members in shown], snapshot.axes),
+        _Column("trials", [str(len(members)) for members in shown]),
+        _Column("states", states, folds=True),
+        _Column("top-1 %", [_span(members) for members in shown]),
+    ]
+    _print_table(columns, console)
+    _print_more(len(groups) - MOST_ROWS, " variants", console)
+
+
+def _span(members: Sequence[Row]) -> str:
+    known = [row.val_top1 for row in members if row.val_top1 is not None]
+    return f"{min(known):.2f} to {max(known):.2f}" if known else "-"
+
+
+def _print_more(hidden: int, noun: str, console: Console) -> None:
+    if hidden > 0:
+        print_lines(console, [f"… and {hidden:,} more{noun} (status --json has all)"])
+
+
+def _print_table(columns: Sequence[_Column], console: Console) -> None:
+    """Print a table, on a narrow terminal without the columns that can be spared."""
+    kept = list(columns)
+    for title in _EXPENDABLE:
+        if _width(kept, console) <= console.width:
+            break
+        kept = [column for column in kept if column.title != title]
+    console.print(_table(kept), soft_wrap=False)
+
+
+def _width(columns: Sequence[_Column], console: Console) -> int:
+    options = console.options.update(width=WIDTH_OF_FILES)
+    return Measurement.get(console, options, _table(columns)).maximum
+
+
+def _table(columns: Sequence[_Column]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        if column.folds:
+            table.add_column(column.title, overflow="fold")
+        else:
+            table.add_column(column.title, no_wrap=True)
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*cells)
     return table

@@ -10,6 +10,7 @@ report/             written by deit-report
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -17,13 +18,25 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deit_core.errors import RunDirError
+from deit_core.errors import RunDirError, SchemaError
 from deit_core.records import PlanRecord
 from deit_core.run_dir import read_json, write_atomic, write_json
 from launcher.errors import LaunchError
 
 LATEST = Path("reports") / "latest"
 """The newest sweep of the folder a command is called in."""
+
+
+_ELSEWHERE = "choose another folder with --runs-dir"
+_ADVICE = {
+    errno.EACCES: f"; make it writable, or {_ELSEWHERE}",
+    errno.EPERM: f"; make it writable, or {_ELSEWHERE}",
+    errno.EROFS: f"; {_ELSEWHERE}",
+    errno.EEXIST: f"; a file is in its place: move it, or {_ELSEWHERE}",
+    errno.ENOTDIR: f"; a file is in its place: move it, or {_ELSEWHERE}",
+    errno.ENOSPC: f"; free some space, or {_ELSEWHERE}",
+}
+"""What to do about an OSError, by its number."""
 
 
 class SweepDir:
@@ -53,7 +66,14 @@ class SweepDir:
             RunDirError: missing or not JSON.
             SchemaError: damaged, or from a newer version.
         """
-        return PlanRecord.from_json(read_json(self.plan_file), str(self.plan_file))
+        try:
+            return PlanRecord.from_json(read_json(self.plan_file), str(self.plan_file))
+        except RunDirError as error:
+            if "damaged" not in str(error):
+                raise
+            raise SchemaError(
+                f"{error}; delete this file and run the same sweep again: its trials are kept"
+            ) from None
 
     def write_plan(self, plan: PlanRecord, text: str) -> None:
         """Write plan.json and sweep.yaml. Raises RunDirError."""
@@ -78,7 +98,8 @@ def one_line_errors(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        raise RunDirError(f"cannot {doing}{where}: {error.strerror}") from error
+        advice = _ADVICE.get(error.errno or 0, "")
+        raise RunDirError(f"cannot {doing}{where}: {error.strerror}{advice}") from error
 
 
 def sweep_hash(name: str, trial_ids: Sequence[str]) -> str:
@@ -140,18 +161,31 @@ def open_sweep(given: Path | None) -> SweepDir:
     return sweep_dir
 
 
-def point_latest(sweep_dir: SweepDir, link: Path = LATEST) -> None:
+def point_latest(sweep_dir: SweepDir, link: Path = LATEST) -> str | None:
     """Let `reports/latest` point to a sweep, in one step.
 
-    Raises:
-        LaunchError: a real file or folder is in its place.
-        RunDirError: no permission.
+    The link is a convenience: where it cannot be made, the sweep goes on without it.
+
+    Returns:
+        A warning with the reason; None when the link is there.
     """
-    if link.exists() and not link.is_symlink():
-        raise LaunchError(f"{link} is in the way: it is no link; move it elsewhere")
-    with one_line_errors("point reports/latest to the sweep"):
+    instead = f"name the sweep's folder instead: {sweep_dir.path}"
+    try:
+        if link.exists() and not link.is_symlink():
+            return f"{link} is no link, so it is left as it is; move it elsewhere, or {instead}"
         link.parent.mkdir(parents=True, exist_ok=True)
         replace_link(link, sweep_dir.path)
+    except OSError as error:
+        return f"cannot point {link} to this sweep ({error.strerror}); {instead}"
+    return None
+
+
+def is_latest(sweep_dir: SweepDir, link: Path = LATEST) -> bool:
+    """Whether commands that are not given a sweep take this one."""
+    try:
+        return link.resolve(strict=True) == sweep_dir.path.resolve()
+    except OSError:
+        return False
 
 
 def replace_link(link: Path, target: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
 
-WIDTH_OF_FILES = 200
-"""Columns when the output is no terminal: tables must not be cut at 80."""
+from launcher.trial_names import plain_text
+
+WIDTH_OF_FILES = 10_000
+"""Columns when the output is no terminal: nothing there is cut or broken."""
 
 STATE_STYLES = {
     "completed": "green",
@@ -23,11 +26,19 @@ _MOST_CHARACTERS = 60
 
 
 def open_console() -> Console:
-    """Standard output; colours and cut lines only on a terminal."""
-    console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=False)
+    """Standard output; only on a terminal with colours, and tables fitted to its width."""
+    console = Console(file=sys.stdout, highlight=False, markup=False)
     if not console.is_terminal:
-        console = Console(file=sys.stdout, highlight=False, markup=False, width=WIDTH_OF_FILES)
+        console = Console(
+            file=sys.stdout, highlight=False, markup=False, width=WIDTH_OF_FILES, soft_wrap=True
+        )
     return console
+
+
+def print_lines(console: Console, lines: Iterable[str]) -> None:
+    """Print each as one line, however long: a terminal wraps it, and what is copied is whole."""
+    for line in lines:
+        console.print(line, soft_wrap=True)
 
 
 def duration(seconds: float | None) -> str:
@@ -50,14 +61,32 @@ def number(value: float | None, digits: int) -> str:
 
 
 def value(given: Any) -> str:
-    """A swept value; `-` where the field has no effect."""
-    return "-" if given is None else f"{given:g}" if isinstance(given, float) else str(given)
+    """A swept value, spelled as in a trial's name; `-` where the field has no effect."""
+    return "-" if given is None else plain_text(given)
+
+
+def one_line(text: str | None) -> str:
+    """The whole text without line breaks."""
+    return " ".join((text or "").split())
 
 
 def short(text: str | None) -> str:
-    """One line of a table's cell."""
-    text = " ".join((text or "").split())
-    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
+    """One line for a live view. The middle goes: a message begins with what failed, ends with why.
+
+    Nothing that stays on the screen or in a file is shortened.
+    """
+    text = one_line(text)
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    half = (_MOST_CHARACTERS - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
+def listing(names: Iterable[str], most: int = 5) -> str:
+    """`a, b, c and 4 more`."""
+    names = list(names)
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def count(number: int, noun: str) -> str:

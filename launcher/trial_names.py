@@ -27,19 +27,36 @@ def short_labels(fields: Sequence[str]) -> dict[str, str]:
     return labels
 
 
+def plain_text(value: Any) -> str:
+    """A swept value as people read it, in names, tables and messages alike: `soft`, `1e+12`, `3`.
+
+    Numbers have the fewest characters that give the same number back.
+    """
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, float):
+        brief = f"{value:g}"
+        return brief if float(brief) == value else repr(value).removesuffix(".0")
+    if isinstance(value, Mapping):
+        return "_".join(f"{key}-{plain_text(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return "-".join(plain_text(item) for item in value)
+    return str(value)
+
+
 def value_text(value: Any) -> str:
     """A swept value as a part of a file name."""
-    if isinstance(value, bool) or value is None:
-        text = {True: "true", False: "false", None: "null"}[value]
-    elif isinstance(value, float):
-        text = str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    elif isinstance(value, Mapping):
-        text = "_".join(f"{key}-{value_text(item)}" for key, item in value.items())
-    elif isinstance(value, list | tuple):
-        text = "-".join(value_text(item) for item in value)
-    else:
-        text = str(value)
-    return _UNFIT.sub("_", text)[:MAX_VALUE]
+    return _UNFIT.sub("_", plain_text(value))[:MAX_VALUE]
+
+
+def same_value(given: str, value: Any) -> bool:
+    """Whether a user's spelling means this swept value: `1e12`, `1e+12` and `1000000000000.0`."""
+    if value_text(given) == value_text(value):
+        return True
+    try:
+        return isinstance(value, int | float) and float(given) == value
+    except ValueError:
+        return False
 
 
 def unique_names(names: Sequence[str], trial_ids: Sequence[str]) -> list[str]:

@@ -51,7 +51,10 @@ def config_with(**sections: object) -> RunConfig:
         ({"model": {"name": "deit_tinny_patch16_224"}}, 'did you mean "deit_tiny_patch16_224"'),
         ({"model": {"patch_size": 3}}, "8 pixels cannot be cut into patches of 3"),
         ({"model": {"embed_dim": 100}}, "embed_dim 100 is no multiple of num_heads 3"),
-        ({"model": {"name": "resnet18", "patch_size": None, "depth": 4}}, "takes no depth"),
+        (
+            {"model": {"name": "resnet18", "patch_size": None, "depth": 4}},
+            "model.name: 'resnet18' is none .* takes no model.depth; set that to null",
+        ),
         ({"model": {"in_chans": 2}}, "2 is given; valid: 1, 3"),
         ({"train": {"global_batch_size": 15}}, "15 is odd, but mixup and CutMix pair"),
         ({"teacher": {"name": "resnet18"}}, "exactly one of pretrained, checkpoint, trial; none"),

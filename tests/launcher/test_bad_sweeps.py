@@ -75,6 +75,14 @@ WRONG_VALUES = {
         "x.yaml:4:5: distill.kind: 'sotf' is not valid; did you mean \"soft\"? "
         "(valid: none, soft, hard)"
     ),
+    DIGITS + "axes:\n  distill.kind: [none, medium]\n": (
+        "x.yaml:3:24: distill.kind: 'medium' is not valid; valid: none, soft, hard"
+    ),
+    DIGITS + "axes:\n  model.name: [deit_tiny_patch16_224, resnet18]\n": (
+        "x.yaml:3:39: model.name: 'resnet18' is none of this package's deit_* models, and a timm "
+        "model takes no model.patch_size; set that to null (arguments of timm's go in "
+        "model.kwargs), or name one such as deit_tiny_patch16_224"
+    ),
     DIGITS + "axes:\n  distill.temperature: [1, x, 3]\n": (
         "x.yaml:3:28: distill.temperature: should be a valid number, but 'x' is given"
     ),

@@ -109,7 +109,7 @@ def test_trials_are_named_by_id_start_or_name(runs, local, tmp_path):
     assert select_trial(first.trial_id[:8], trials) == first
     assert select_trial(first.name, trials) == first
     assert select_trial("seed=1", trials).seed == 1
-    with pytest.raises(LaunchError, match=r"'seed' is 3 trials: .*give more of the id"):
+    with pytest.raises(LaunchError, match=r"'seed' is 3 trials: .*give a whole name, or an id"):
         select_trial("seed", trials)
     with pytest.raises(LaunchError, match=r'no trial \'seed=2\'; did you mean "seed='):
         select_trial("seed=2", trials)

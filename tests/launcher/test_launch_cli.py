@@ -57,6 +57,8 @@ STATUS_FIELDS = {
     "heartbeat_age_s",
     "job",
     "path",
+    "unreadable_images",
+    "first_unreadable",
 }
 
 
@@ -142,7 +144,8 @@ def test_sweep_watch_then_again(runs, tmp_path):
     assert "submitted 3 jobs; folder: runs/" in out
     assert out.count(": completed, top-1 80.00 %") + out.count("completed\n") >= 1
     assert "next: deit-report reports/latest" in out
-    assert "tensorboard --logdir runs/" in out
+    assert "tensorboard --logdir reports/latest" in out
+    assert out.count("next:") == 1
     assert (tmp_path / "reports" / "latest" / "plan.json").exists()
     code, out, _ = call("sweep", file)
     assert code == 0
@@ -186,6 +189,8 @@ def test_train_is_a_sweep_of_one(runs, tmp_path):
     assert "mine: 1 completed" in out
     code, out, _ = call("train", config, "--set", "optim.lr=0.001", "--detach")
     assert "nothing to start" in out
+    code, out, _ = call("train", config, "--set", "optim.lr=0.001")
+    assert out.count("next:") == 1
 
 
 def test_status_json_schema_is_frozen(runs, local, tmp_path):
@@ -252,7 +257,10 @@ def test_logs_of_a_trial_and_of_its_cohort(runs, local, tmp_path):
         code, out, _ = call("logs", run.path.name[:6], "--sweep", sweep)
         assert code == 0
         assert f"training {run.path.name}" in out
-        assert call("logs", run.path.name, "-f", "--sweep", sweep)[1].count("training") == 2
+        followed = call("logs", run.path.name, "-f", "--sweep", sweep)[1]
+        assert followed.count("training") == 2
+        titles = [line for line in followed.splitlines() if line.startswith("---- ")]
+        assert [title.split()[1].rstrip(":") for title in titles] == ["stdout.log", "stderr.log"]
 
 
 def test_retry_and_cancel_need_to_be_told_what(runs, local, tmp_path):
@@ -262,6 +270,8 @@ def test_retry_and_cancel_need_to_be_told_what(runs, local, tmp_path):
     until(lambda: not local.queue.tags())
     assert "name the trials, or pass --failed" in call("retry", "--sweep", sweep)[2]
     assert "name the trials, or pass --all" in call("cancel", "--sweep", sweep)[2]
+    assert "'x' and --all are given" in call("cancel", "x", "--all", "--sweep", sweep)[2]
+    assert "name the trials or pass --failed" in call("retry", "x", "--failed", "--sweep", sweep)[2]
     assert "nothing to retry" in call("retry", "--failed", "--sweep", sweep)[1]
     assert "nothing to cancel" in call("cancel", "--all", "--sweep", sweep)[1]
 
@@ -304,9 +314,45 @@ def test_a_mistake_is_exit_2_on_stderr(tmp_path):
 
 def test_latest_that_is_a_folder_is_not_overwritten(runs, tmp_path):
     (tmp_path / "reports" / "latest").mkdir(parents=True)
-    code, _, error = call("sweep", write_sweep(tmp_path))
+    code, out, error = call("sweep", write_sweep(tmp_path, seeds="[0]"), "--watch")
+    assert code == 0
+    assert error.startswith("warning: reports/latest is no link, so it is left as it is; move it")
+    assert error.count("\n") == 1
+    assert "next: deit-report runs/" in out
+
+
+def test_without_a_latest_link_the_sweep_goes_on(runs, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("launcher.sweep_dir.replace_link", refuse)
+    code, out, error = call("sweep", write_sweep(tmp_path, seeds="[0]"), "--watch")
+    assert code == 0
+    assert error.startswith(
+        "warning: cannot point reports/latest to this sweep (Permission denied)"
+    )
+    assert "small: 1 completed" in out
+
+
+def test_a_damaged_plan_says_what_to_do_and_that_works(runs, local, tmp_path):
+    file = write_sweep(tmp_path, seeds="[0]")
+    outcome = sweep_once(runs, file, local)
+    wait_for(outcome)
+    for text in ("{", '{"schema_version": 1}'):
+        outcome.sweep_dir.plan_file.write_text(text)
+        code, _, error = call("status", outcome.sweep_dir.path)
+        assert code == 2
+        assert "plan.json is damaged" in error
+        assert "delete this file and run the same sweep again" in error
+    outcome.sweep_dir.plan_file.unlink()
+    assert sweep_once(runs, file, local).plan.counts() == {"done": 1}
+
+
+def test_a_runs_folder_that_is_a_file(runs, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, error = call("sweep", write_sweep(tmp_path), "--runs-dir", "file")
     assert code == 2
-    assert "reports/latest is in the way" in error
+    assert "File exists; a file is in its place: move it, or choose another folder with" in error
 
 
 def test_runs_dir_comes_from_option_then_environment(tmp_path, monkeypatch):

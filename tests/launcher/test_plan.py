@@ -110,10 +110,34 @@ def test_retrying_a_teacher_clears_what_failed_for_want_of_it(request_distill):
     state = {i: seen("failed", state="failed", failure="dependency") for i in students}
     state[teacher] = seen("failed", state="failed", failure="diverged", reason="nan")
     assert set(actions(plan_of(request_distill, state)).values()) == {"failed"}
-    for asked in (teacher, students[0]):
-        only = frozenset([asked])
-        plan = plan_of(request_distill, state, retry=only, only=only)
-        assert set(actions(plan).values()) == {"retry"}
+    only = frozenset([teacher])
+    plan = plan_of(request_distill, state, retry=only, only=only)
+    assert set(actions(plan).values()) == {"retry"}
+
+
+def test_retrying_a_student_takes_its_teacher_but_not_its_siblings(request_distill):
+    teacher, *students = (trial.trial_id for trial in request_distill.expansion.trials)
+    state = {i: seen("failed", state="failed", failure="dependency") for i in students}
+    state[teacher] = seen("failed", state="failed", failure="diverged", reason="nan")
+    only = frozenset([students[1]])
+    plan = plan_of(request_distill, state, retry=only, only=only)
+    found = {planned.trial.trial_id: planned.action for planned in plan.actions}
+    assert [name for name, action in found.items() if action == "retry"] == [teacher, students[1]]
+    assert [trial.trial_id for job in plan.jobs for trial in job.trials] == [teacher, students[1]]
+
+
+def test_a_reason_is_said_whole_and_once(tmp_path):
+    request = request_for(write_sweep(tmp_path))
+    reason = (
+        "cannot write /a/very/long/path/" + 20 * "folder/" + "{}/f.json: No space left on device"
+    )
+    state = {
+        trial.trial_id: seen("failed", state="failed", reason=reason.format(trial.trial_id))
+        for trial in request.expansion.trials
+    }
+    lines = plan_lines(plan_of(request, state))
+    [line] = [line for line in lines if "No space left" in line]
+    assert line == f"failed, not tried again: 3 trials: {reason.format('TRIAL')}"
 
 
 def test_students_of_a_failed_teacher_do_not_start(request_distill):

@@ -216,7 +216,7 @@ def test_override_values_are_yaml(tmp_path):
         overrides=[
             "optim.lr=1e-4",
             "data.train_images=",
-            "augment.crop_scale=[0.5, 1]",
+            "augment={crop: random_resized, crop_scale: [0.5, 1]}",
             "optim={weight_decay: 0.1}",
             "train.duration=3ep",
             "train.duration=2ep",

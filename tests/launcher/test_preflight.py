@@ -1,0 +1,98 @@
+"""Bad input is refused before anything starts, in one line that says what to set."""
+
+import pytest
+from sweeps_for_tests import TEACHER, write_sweep
+
+from deit_core.config import DataConfig
+from deit_core.data.sources import open_source
+from deit_core.data_layout import KNOWN_SIZES, count_images
+from deit_core.errors import UserError
+from launcher.expand import expand
+from launcher.preflight import check_inputs
+from launcher.sweep import load_config_as_sweep, load_sweep
+
+
+def make_folder(root, *, train=(3, 4), val=(1, 1)):
+    for split, sizes in (("train", train), ("val", val)):
+        for number, size in enumerate(sizes):
+            folder = root / split / f"class{number}"
+            folder.mkdir(parents=True)
+            (folder / "notes.txt").touch()
+            for image in range(size):
+                (folder / f"{image}.JPG").touch()
+    return root
+
+
+def error_of(tmp_path, *overrides, text="data: {source: image_folder, root: images}\n"):
+    config = tmp_path / "mine.yaml"
+    config.write_text(text)
+    with pytest.raises(UserError) as caught:
+        check_inputs(expand(load_config_as_sweep(config, overrides=overrides)).trials)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return make_folder(tmp_path / "images")
+
+
+def test_three_lines_on_a_small_folder_say_what_to_set(images, tmp_path):
+    assert error_of(tmp_path) == (
+        "train.global_batch_size: 1024 is more than the 7 training images; set it to 6 or less"
+    )
+
+
+def test_a_subset_larger_than_the_data(images, tmp_path):
+    batch = "train.global_batch_size=2"
+    assert error_of(tmp_path, batch, "data.train_images=8").startswith(
+        "data.train_images: 8 is more than the 7 images of train; set it to 7 or less"
+    )
+    assert error_of(tmp_path, batch, "data.val_images=3").startswith(
+        "data.val_images: 3 is more than the 2 images of val"
+    )
+
+
+def test_a_batch_larger_than_the_subset(images, tmp_path):
+    error = error_of(tmp_path, "train.global_batch_size=6", "data.train_images=4")
+    assert error.startswith("train.global_batch_size: 6 is more than the 4 training images of data")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_an_empty_class(tmp_path, monkeypatch, split):
+    monkeypatch.chdir(tmp_path)
+    root = make_folder(tmp_path / "images", **{split: (5, 0)})
+    error = error_of(tmp_path, "train.global_batch_size=2")
+    assert error.startswith(f"the class folder {root / split / 'class1'} holds no image (.jpg")
+
+
+def test_digits_alone(tmp_path):
+    error = error_of(tmp_path, text="data: {source: digits}\nmodel: {img_size: 8, patch_size: 2}\n")
+    assert "1024 is more than the 1,000 training images; set it to 1000 or less" in error
+
+
+def test_the_teacher_is_checked_too(tmp_path):
+    (tmp_path / "teacher.yaml").write_text(TEACHER.replace("16", "4000"))
+    file = write_sweep(tmp_path, axes="distill.kind: [soft]")
+    file.write_text(file.read_text() + "teacher: {base: teacher.yaml}\n")
+    with pytest.raises(UserError, match=r"in the teacher's config, train\.global_batch_size: 4000"):
+        check_inputs(expand(load_sweep(file)).trials)
+
+
+def test_sizes_of_digits_are_what_the_source_has():
+    data = DataConfig(source="digits")
+    for split in ("train", "val"):
+        assert len(open_source(data, in_chans=1, split=split)) == KNOWN_SIZES["digits"][split]
+
+
+def test_counting_stops_when_enough_are_found(images):
+    data = DataConfig(source="image_folder", root=str(images))
+    assert [count_images(data, "train", enough=n) for n in (1, 5, 7, 100)] == [1, 5, 7, 7]
+
+
+def test_a_valid_config_passes(images, tmp_path):
+    config = tmp_path / "mine.yaml"
+    config.write_text("data: {source: image_folder, root: images}\n")
+    overrides = ["train.global_batch_size=6", "data.train_images=6", "data.val_images=2"]
+    check_inputs(expand(load_config_as_sweep(config, overrides=overrides)).trials)
