@@ -173,7 +173,8 @@ def _print_table(columns: Sequence[_Column], console: Console) -> None:
         if _width(kept, console) <= console.width:
             break
         kept = [column for column in kept if column.title != title]
-    console.print(_table(kept), soft_wrap=False)
+    dense = _width(kept, console) > console.width
+    console.print(_table(kept, dense=dense), soft_wrap=False)
 
 
 def _width(columns: Sequence[_Column], console: Console) -> int:
@@ -181,8 +182,8 @@ def _width(columns: Sequence[_Column], console: Console) -> int:
     return Measurement.get(console, options, _table(columns)).maximum
 
 
-def _table(columns: Sequence[_Column]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def _table(columns: Sequence[_Column], *, dense: bool = False) -> Table:
+    table = Table(box=None, pad_edge=False, collapse_padding=dense, header_style="bold")
     for column in columns:
         if column.folds:
             table.add_column(column.title, overflow="fold")

@@ -44,7 +44,11 @@ def test_three_lines_of_yaml_train_a_folder(shell: Shell, tmp_path: Path) -> Non
     broken = tmp_path / "my_images" / "train" / "two" / "04.jpg"
     broken.write_bytes(broken.read_bytes()[:200])
     (tmp_path / "mine.yaml").write_text(THREE_LINES)
-    shell("deit-launch train mine.yaml")
+    trained = shell("deit-launch train mine.yaml").stdout
+    warning = f"warning: 1 image could not be read, the first is {broken}; `deit-launch logs "
+    assert warning in trained
+    assert trained.count("next: deit-report") == 1
+    assert warning in shell("deit-launch status").stdout
     (trial,) = (tmp_path / "reports" / "latest" / "trials").iterdir()
     summary = RunDir(trial).read_summary()
     assert summary is not None

@@ -16,8 +16,6 @@ from typer.testing import CliRunner
 from deit_core.errors import UserError
 from launcher import cli
 from launcher.backends import local as local_module
-from launcher.monitor import Monitor
-from launcher.watch import Changes
 
 SURFACE = {
     "sweep": {
@@ -225,24 +223,6 @@ def test_status_of_a_large_sweep_is_by_group(runs, tmp_path, monkeypatch):
     lines = call("status")[1].splitlines()
     assert lines[0] == "small: 70 queued"
     assert len(lines) < 10
-
-
-def test_watching_prints_changes_only(runs, local, tmp_path):
-    gate = tmp_path / "gate"
-    outcome = hold(runs, write_sweep(tmp_path, seeds="[0]"), local, gate)
-    run = runs_of(outcome)[0]
-    until(lambda: started(run))
-    monitor, changes = Monitor(outcome.sweep_dir, local), Changes()
-    first = list(changes.since_last(monitor.look()))
-    assert [line.split(": ")[1] for line in first] == ["running"]
-    assert list(changes.since_last(monitor.look())) == []
-    run.write_status(run.read_status().model_copy(update={"val_top1": 61.0, "epoch": 2.0}))
-    [line] = changes.since_last(monitor.look())
-    assert "epoch 2.0, top-1 61.00 %, 123 images/s, 30s left" in line
-    gate.touch()
-    wait_for(outcome)
-    [line] = changes.since_last(monitor.look())
-    assert line.endswith("completed, top-1 80.00 %")
 
 
 def test_logs_of_a_trial_and_of_its_cohort(runs, local, tmp_path):
