@@ -76,9 +76,14 @@ def read_trial_job(run: RunDir) -> TrialJob | None:
     Raises:
         RunDirError: the file cannot be read, or is newer than this program.
     """
-    if not run.job_file.exists() or is_damaged(run.job_file):
+    if not run.job_file.exists():
         return None
-    return TrialJob.from_json(read_json(run.job_file), str(run.job_file))
+    try:
+        return TrialJob.from_json(read_json(run.job_file), str(run.job_file))
+    except RunDirError:
+        if is_damaged(run.job_file):
+            return None
+        raise
 
 
 @dataclass(frozen=True)

@@ -197,12 +197,13 @@ def _heal(observations: Iterable[Observation]) -> None:
     A status that a power cut has emptied is replaced by what is known of the trial.
     """
     for seen in observations:
-        if seen.path is None:
+        lost = seen.status.reason == LOST_STATUS
+        unsaid = seen.condition == "completed" and seen.status.state != "completed"
+        if seen.path is None or not (lost or unsaid):
             continue
         run = RunDir(seen.path)
-        if seen.status.reason == LOST_STATUS:
+        if lost:
             mend_status(run)
-        unsaid = seen.condition == "completed" and seen.status.state != "completed"
         if unsaid and not run.is_locked():
             update = {"state": "completed", "failure": None, "reason": None, "eta_s": None}
             run.write_status(seen.status.model_copy(update=update))

@@ -1,12 +1,16 @@
 """The local queue: the contract, and what only it promises (slots, adoption, one runner)."""
 
+import errno
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from backend_contract import BackendContract
 from launch_support import FAKE_TRAINER, make_trial, runner_pid, started, starts, until
 
+from deit_core.errors import RunDirError
+from launcher.backends import local_process, local_runner
 from launcher.backends.base import Job
 from launcher.backends.local import LocalBackend
 from launcher.backends.local_queue import LocalQueue
@@ -101,6 +105,144 @@ def test_a_job_that_can_never_fit_is_refused(local, folder):
         local.submit(Job("big", (run.path,), cpus=3))
 
 
+def test_a_queue_of_callers_with_different_cores_moves(local, folder, runs, tmp_path, monkeypatch):
+    gate = tmp_path / "gate"
+    first, large, small = (make_trial(folder, seed, gate=str(gate)) for seed in range(3))
+    monkeypatch.setenv("DEIT_LOCAL_CPUS", "1")
+    LocalBackend(runs, command=FAKE_TRAINER).submit(Job("first", (first.path,)))
+    until(lambda: started(first))
+    monkeypatch.setenv("DEIT_LOCAL_CPUS", "2")
+    local.submit(Job("large", (large.path,), cpus=2))
+    local.submit(Job("small", (small.path,)))
+    gate.touch()
+    ended(local, "first", "large", "small")
+    assert [started(run) for run in (first, large, small)] == [1, 1, 1]
+    assert most_at_once([first, large]) == most_at_once([large, small]) == 1
+
+
+def test_a_job_has_its_submitters_environment(local, folder, runs, tmp_path, monkeypatch):
+    gate = tmp_path / "gate"
+    holding, mine = make_trial(folder, 0, gate=str(gate)), make_trial(folder, 1, gate=str(gate))
+    monkeypatch.setenv("HF_TOKEN", "theirs")
+    local.submit(Job("holding", (holding.path,)))  # starts the runner
+    monkeypatch.setenv("HF_TOKEN", "mine")
+    LocalBackend(runs, command=FAKE_TRAINER).submit(Job("mine", (mine.path,)))
+    until(lambda: started(mine))
+    environ = Path(f"/proc/{local.queue.pid('mine')}/environ").read_bytes().split(b"\0")
+    assert b"HF_TOKEN=mine" in environ
+    assert b"OMP_NUM_THREADS=1" in environ
+    for file in local.queue.environments.iterdir():
+        assert file.stat().st_mode & 0o777 == 0o600
+    assert "mine" not in (local.queue.jobs / "mine.json").read_text().replace('"tag": "mine"', "")
+    gate.touch()
+    until(lambda: not local.runner_is_alive())
+    assert list(local.queue.environments.iterdir()) == []
+
+
+@pytest.fixture
+def still(local):
+    """A backend whose queue is moved by the test alone."""
+    local._ensure_runner = lambda: None
+    return local
+
+
+def test_a_full_disk_is_waited_out(still, folder, monkeypatch):
+    monkeypatch.setattr(local_runner, "LONGEST_PAUSE_S", 0.0)
+    trials = [make_trial(folder, seed) for seed in range(3)]
+    for index, run in enumerate(trials):
+        still.submit(Job(f"job{index}", (run.path,)))
+    said = []
+    runner = Runner(still.queue, log=said.append)
+
+    def no_space(tag, progress):
+        raise RunDirError("cannot write it: No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(still.queue, "write_progress", no_space)
+        for _ in range(100):
+            assert runner.tick()
+    assert still.queue.tags() == {"job0", "job1", "job2"}
+    assert [started(run) for run in trials] == [0, 0, 0]
+    assert len(said) == 3  # once a job
+    until(lambda: not runner.tick())
+    assert [run.read_status().state for run in trials] == ["completed"] * 3
+    assert [run.read_status().attempt for run in trials] == [1, 1, 1]
+    assert not any("failure" in (run.read_status().reason or "") for run in trials)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), RunDirError("cannot write alive/one")],
+)
+def test_a_start_that_had_no_room_is_no_attempt(still, folder, monkeypatch, error):
+    monkeypatch.setattr(local_runner, "LONGEST_PAUSE_S", 0.0)
+    run = make_trial(folder, 0)
+    still.submit(Job("one", (run.path,)))
+    runner = Runner(still.queue)
+
+    def no_room(*_):
+        raise error
+
+    with monkeypatch.context() as full:
+        full.setattr("launcher.backends.local_process.start", no_room)
+        for _ in range(5):
+            assert runner.tick()
+    assert still.queue.read_progress("one").state == "queued"
+    assert still.queue.read_progress("one").attempt == 0
+    until(lambda: not runner.tick())
+    assert run.read_status().state == "completed"
+    assert started(run) == 1
+
+
+def test_only_a_damaged_job_file_is_given_up(still, folder, monkeypatch):
+    good, bad = make_trial(folder, 0), make_trial(folder, 1)
+    still.submit(Job("good", (good.path,)))
+    still.submit(Job("bad", (bad.path,)))
+    (still.queue.jobs / "bad.json").write_bytes(b"")
+    runner = Runner(still.queue)
+
+    def unreachable(tag):
+        raise RunDirError("cannot read it: Stale file handle")
+
+    with monkeypatch.context() as away:
+        away.setattr(still.queue, "read", unreachable)
+        assert runner.tick()
+    assert still.queue.tags() == {"good"}
+    until(lambda: not runner.tick())
+    assert (started(good), started(bad)) == (1, 0)
+
+
+class Counted(dict):
+    """Jobs of a runner, counting how many were looked at."""
+
+    looks = 0
+
+    def values(self):
+        for value in super().values():
+            self.looks += 1
+            yield value
+
+    def items(self):
+        for item in super().items():
+            self.looks += 1
+            yield item
+
+
+def test_a_pass_looks_at_every_job_a_few_times_only(still, folder, monkeypatch):
+    monkeypatch.setattr(local_process, "start", lambda *_: None)
+    monkeypatch.setattr(local_process, "is_alive", lambda *_: True)
+    monkeypatch.setattr(local_process, "leader_is_gone", lambda *_: False)
+    run = make_trial(folder, 0)
+    for index in range(200):
+        still.submit(Job(f"job{index}", (run.path,), group="mine", max_parallel=1))
+    runner = Runner(still.queue)
+    runner.tick()
+    runner.jobs = Counted(runner.jobs)
+    runner.tick()
+    assert sum(live.progress.state == "running" for live in runner.jobs.values()) == 1
+    assert runner.jobs.looks < 10 * 200
+
+
 def test_jobs_survive_the_runner_and_are_adopted(local, folder, runs, tmp_path):
     gate = tmp_path / "gate"
     trials = [make_trial(folder, seed, gate=str(gate)) for seed in range(3)]
@@ -180,7 +322,7 @@ def test_a_deaf_job_is_killed_after_the_grace_time(runs, folder, tmp_path):
 
 def test_a_half_deleted_trial_does_not_stop_the_queue(local, folder):
     broken, good = make_trial(folder, 0), make_trial(folder, 1)
-    broken.status_file.write_text("{")
+    broken.status_file.write_text('{"schema_version": 99}')
     local.submit(Job("broken", (broken.path,)))
     local.submit(Job("good", (good.path,)))
     ended(local, "broken", "good")

@@ -13,7 +13,10 @@ from sweeps_for_tests import (
 
 from launcher.control import cancel, retry
 from launcher.errors import LaunchError
+from launcher.reconcile import reconcile
+from launcher.request import request_of
 from launcher.selection import select_trial
+from launcher.sweep import load_sweep
 
 
 def test_cancel_saves_and_a_later_sweep_continues(runs, local, tmp_path):
@@ -58,6 +61,40 @@ def test_cancelling_a_teacher_takes_its_students_out_of_the_queue(runs, local, t
     assert len(cancel(outcome.sweep_dir, local, [teacher.path.name])) == 3
     until(lambda: not local.queue.tags())
     assert all(not started(run) for run in runs_of(outcome)[1:])
+
+
+def test_students_cancelled_while_their_teacher_trains_never_start(runs, local, tmp_path):
+    file, gate = write_distillation(tmp_path, seeds="[0]"), tmp_path / "gate"
+    outcome = hold(runs, file, local, gate)
+    teacher, *students = runs_of(outcome)
+    until(lambda: started(teacher))
+    ids = [run.path.name for run in students]
+    assert sorted(cancel(outcome.sweep_dir, local, ids)) == sorted(ids)
+    assert not teacher.summary_file.exists()
+    gate.touch()
+    until(lambda: teacher.read_status().state == "completed")
+    until(lambda: not local.runner_is_alive())  # so nothing is left that could start them
+    for run in students:
+        assert started(run) == 0
+        assert run.read_status().reason == "cancelled by the user"
+
+
+def test_settings_outside_the_id_reach_a_trial_that_was_cancelled(runs, local, tmp_path):
+    file, gate = write_sweep(tmp_path, seeds="[0, 1]"), tmp_path / "gate"
+    outcome = hold(runs, file, local, gate)
+    until(lambda: all(started(run) for run in runs_of(outcome)))
+    first, second = runs_of(outcome)
+    changed = request_of(load_sweep(file, overrides=["train.threads=2", "data.workers=2"]))
+    cancel(outcome.sweep_dir, local, [first.path.name])
+    again = reconcile(runs, changed, local)
+    assert list(again.paths) == list(outcome.paths)
+    config = first.read_config()
+    assert (config.train.threads, config.data.workers) == (2, 2)
+    assert second.read_config().train.threads != 2  # it runs, with what it was started with
+    gate.touch()
+    wait_for(again)
+    reconcile(runs, request_of(load_sweep(file)), local)
+    assert first.read_config() == config  # and a result keeps what it was made with
 
 
 def test_cancelling_nothing_says_so(runs, local, tmp_path):
