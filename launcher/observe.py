@@ -121,7 +121,7 @@ def observe(paths: Mapping[str, Path], backend: Backend) -> dict[str, Observatio
 
 def _read(run: RunDir) -> _Facts:
     status = surviving_status(run)
-    finished = has_result(run)
+    finished = _read_result(run)
     begun = status.attempt > 0 or run.metrics_file.exists()
     if begun and not run.exists():
         run.read_trial()  # says which file is missing
@@ -133,6 +133,14 @@ def _read(run: RunDir) -> _Facts:
         )
     job = None if finished else read_trial_job(run)
     return _Facts(run, status, finished, job)
+
+
+def _read_result(run: RunDir) -> bool:
+    """Whether there is a result, one that can be read."""
+    try:
+        return run.read_summary() is not None
+    except RunDirError as error:
+        raise RunDirError(f"{error}; delete {run.path} and run the sweep again") from None
 
 
 def _job_states(jobs: Iterable[TrialJob | None], backend: Backend) -> dict[str, JobState]:

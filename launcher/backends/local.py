@@ -22,6 +22,8 @@ TRAINER = (sys.executable, "-m", "deit_core")
 """Command line of a job; its run directories are appended."""
 
 _RUNNER = (sys.executable, "-m", "launcher.backends.local_runner")
+MAX_RUNNER_STARTS = 5
+"""By one command: a runner that dies that often cannot serve the queue."""
 # The shell leaves at once, so the runner is nobody's child and its end needs no one to wait for it.
 _DETACH = ("/bin/sh", "-c", '"$@" &', "sh")
 
@@ -34,6 +36,7 @@ class LocalBackend:
     def __init__(self, runs: Path, *, command: Sequence[str] | None = None) -> None:
         self.queue = LocalQueue(runs.resolve())
         self.command = tuple(TRAINER if command is None else command)
+        self._runner_starts = 0
 
     @functools.cached_property
     def slots(self) -> Slots:
@@ -144,6 +147,13 @@ class LocalBackend:
         handle = take_lock(self.queue.runner_lock)
         if handle is None:
             return
+        self._runner_starts += 1
+        if self._runner_starts > MAX_RUNNER_STARTS:
+            os.close(handle)
+            raise LaunchError(
+                f"the local runner has died {MAX_RUNNER_STARTS} times with jobs left; "
+                f"see the end of {self.queue.runner_log}"
+            )
         try:
             with open(self.queue.runner_log, "ab") as log:
                 subprocess.run(

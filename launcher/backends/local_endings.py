@@ -11,7 +11,7 @@ from deit_core.records import StatusRecord
 from deit_core.run_dir import RunDir
 from launcher.backends.local_process import last_complaint
 from launcher.backends.local_queue import JobProgress, QueuedJob
-from launcher.observe import has_result
+from launcher.observe import has_result, read_trial_job
 from launcher.policy import SOLO_AFTER, Attempt, is_settled, judge
 from launcher.repair import mend_status, surviving_status
 
@@ -19,16 +19,27 @@ Log = Callable[[str], None]
 
 
 def open_trials(job: QueuedJob, log: Log) -> list[str]:
-    """Run directories of a job that still need an attempt; unreadable ones are left out."""
+    """Run directories of a job that still need an attempt from it.
+
+    Left out are those that cannot be read, that are gone, and that have another job by now: their
+    folder was deleted and made again, and what the user says of the trial concerns the new job.
+    """
     found = []
     for path in job.run_dirs:
         run = RunDir(path)
         try:
-            if not is_settled(mend_status(run), has_result=has_result(run)):
+            if not run.path.is_dir() or _has_another_job(run, job.tag):
+                log(f"job {job.tag}: {path} is gone, or has another job by now")
+            elif not is_settled(mend_status(run), has_result=has_result(run)):
                 found.append(path)
         except RunDirError as error:
             log(f"job {job.tag}: {error}")
     return found
+
+
+def _has_another_job(run: RunDir, tag: str) -> bool:
+    job = read_trial_job(run)
+    return job is not None and job.tag != tag
 
 
 def conclude(

@@ -10,6 +10,7 @@ from backend_contract import BackendContract
 from launch_support import FAKE_TRAINER, make_trial, runner_pid, started, starts, until
 
 from deit_core.errors import RunDirError
+from launcher.backends import local as backend_local
 from launcher.backends import local_process, local_runner
 from launcher.backends.base import Job
 from launcher.backends.local import LocalBackend
@@ -274,6 +275,17 @@ def test_a_job_that_ended_while_no_runner_lived_is_not_run_again(local, folder, 
     local.revive()
     ended(local, "one")
     assert started(run) == 1
+
+
+def test_a_runner_that_cannot_live_is_named(local, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(backend_local, "_RUNNER", ("/bin/false",))
+    local.submit(Job("a", (make_trial(folder, 0).path,)))
+    for _ in range(4):
+        until(lambda: not local.runner_is_alive())
+        local.revive()
+    until(lambda: not local.runner_is_alive())
+    with pytest.raises(LaunchError, match=r"the local runner has died 5 times.*runner\.log"):
+        local.revive()
 
 
 def test_there_is_one_runner_and_it_leaves(local, folder, runs, tmp_path):

@@ -1,5 +1,7 @@
 """cancel and retry on a running sweep."""
 
+import shutil
+
 import pytest
 from launch_support import behave, started, until
 from sweeps_for_tests import (
@@ -33,6 +35,25 @@ def test_cancel_saves_and_a_later_sweep_continues(runs, local, tmp_path):
     assert sum(again.plan.counts().values()) == 3
     wait_for(again)
     assert sorted(started(run) for run in runs_of(again)) == [1, 2, 2]
+
+
+def test_a_trial_whose_folder_was_made_again_has_one_job(runs, local, tmp_path):
+    """Its old job, still queued, may not bring back a trial that was cancelled in the new one."""
+    file, gate = write_sweep(tmp_path, resources="{max_parallel: 1}"), tmp_path / "gate"
+    outcome = hold(runs, file, local, gate)
+    first, *others = runs_of(outcome)
+    until(lambda: started(first))
+    for run in others:
+        shutil.rmtree(run.path)
+    again = sweep_once(runs, file, local)
+    ids = [run.path.name for run in others]
+    assert sorted(cancel(again.sweep_dir, local, ids)) == sorted(ids)
+    gate.touch()
+    until(lambda: not local.queue.tags())
+    assert first.read_status().state == "completed"
+    for run in others:
+        assert not started(run)
+        assert run.read_status().state == "preempted"
 
 
 def test_cancelling_one_of_a_cohort_lets_the_others_go_on(runs, local, tmp_path):

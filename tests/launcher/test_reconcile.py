@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -260,6 +261,21 @@ def test_a_half_deleted_trial_is_named(runs, local, tmp_path):
     run.summary_file.unlink()
     with pytest.raises(RunDirError, match=r"is half deleted: summary.json is missing; delete"):
         sweep_once(runs, file, local)
+
+
+def test_a_damaged_result_is_no_result(runs, local, tmp_path):
+    file = write_sweep(tmp_path, seeds="[0]")
+    outcome = sweep_once(runs, file, local)
+    wait_for(outcome)
+    until(lambda: not local.queue.tags())
+    run = runs_of(outcome)[0]
+    run.summary_file.write_text('{"a')
+    with pytest.raises(RunDirError, match=r"summary\.json is damaged: .*; delete .* and run the"):
+        sweep_once(runs, file, local)
+    shutil.rmtree(run.path)
+    again = sweep_once(runs, file, local)
+    assert again.plan.counts() == {"run": 1}
+    wait_for(again)
 
 
 def test_a_newer_sweep_folder_is_refused(runs, local, tmp_path):
