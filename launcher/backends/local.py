@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deit_core.errors import RunDirError
 from launcher.backends.base import Capacity, Check, Job, JobState
-from launcher.backends.local_queue import LocalQueue, QueuedJob
+from launcher.backends.local_queue import Environment, LocalQueue, QueuedJob
 from launcher.backends.slots import Slots, granted_slots
 from launcher.errors import LaunchError
 from launcher.locks import locked, take_lock
@@ -47,6 +47,11 @@ class LocalBackend:
         """
         return granted_slots()
 
+    @functools.cached_property
+    def environment(self) -> Environment:
+        """What the jobs that are submitted here will find."""
+        return Environment.of(os.environ)
+
     def submit(self, job: Job) -> str:
         """Queue a job and see that a runner serves the queue.
 
@@ -70,6 +75,7 @@ class LocalBackend:
             gpus_granted=slots.gpus,
             group=job.group,
             max_parallel=job.max_parallel,
+            environment=self.environment.digest,
             command=self.command,
             cwd=os.getcwd(),
             submitted_unix_s=time.time(),
@@ -77,8 +83,8 @@ class LocalBackend:
         )
         with locked(self.queue.queue_lock):
             if not self.queue.has(job.tag):
-                environment = self.queue.add_environment(os.environ)
-                self.queue.add(queued.model_copy(update={"environment": environment}))
+                self.queue.keep_environment(self.environment)
+                self.queue.add(queued)
             self._ensure_runner()
         return job.tag
 

@@ -20,6 +20,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -73,6 +74,20 @@ class JobProgress(Record):
     """Furthest step seen at the end of an attempt, by run directory."""
 
 
+@dataclass(frozen=True)
+class Environment:
+    """Environment variables as they are kept; they may hold secrets, so for their owner only."""
+
+    digest: str
+    data: bytes
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> Environment:
+        """Encode them; equal ones have equal digests."""
+        data = json.dumps(dict(sorted(variables.items())), indent=0).encode()
+        return cls(hashlib.sha256(data).hexdigest()[:32], data)
+
+
 class LocalQueue:
     """Paths and small operations; constructing it touches nothing on disk."""
 
@@ -104,17 +119,11 @@ class LocalQueue:
         """Write a job's file, not synced: whoever submits many syncs once. Raises RunDirError."""
         write_json(self.jobs / f"{job.tag}.json", job.model_dump(mode="json"), durable=False)
 
-    def add_environment(self, variables: Mapping[str, str]) -> str:
-        """Keep a submitter's environment and return its digest; equal ones are kept once.
-
-        It may hold secrets, so only its owner may read it. Raises RunDirError.
-        """
-        text = json.dumps(dict(sorted(variables.items())), indent=0)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:32]
-        path = self.environments / f"{digest}.json"
+    def keep_environment(self, environment: Environment) -> None:
+        """Write a submitter's environment, once however many jobs have it. Raises RunDirError."""
+        path = self.environments / f"{environment.digest}.json"
         if not path.exists():
-            write_private(path, text.encode())
-        return digest
+            write_private(path, environment.data)
 
     def read_environment(self, digest: str) -> dict[str, str] | None:
         """A submitter's environment; None where it is another user's, or lost."""
