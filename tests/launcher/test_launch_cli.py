@@ -2,7 +2,6 @@
 
 import json
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -88,37 +87,32 @@ def test_the_surface_is_frozen():
     assert surface == SURFACE
 
 
-def cpu_seconds(code, *arguments):
-    """Processor time of a fresh interpreter, which other work on this machine hardly changes."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    shown = subprocess.run(
+def interpreter(code, *arguments):
+    return subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, shown
 
 
 @pytest.mark.parametrize("command", ["", *SURFACE])
-def test_help_is_fast_and_needs_no_torch(command):
+def test_help_needs_nothing_slow(command):
     code = (
         "import sys; from launcher.cli import main; import atexit\n"
-        "atexit.register(lambda: sys.stderr.write(str('torch' in sys.modules)))\n"
+        "SLOW = {'torch', 'timm', 'numpy', 'scipy', 'optuna'}\n"
+        "atexit.register(lambda: print(*SLOW & set(sys.modules), file=sys.stderr))\n"
         "main()"
     )
-    seconds, shown = cpu_seconds(code, *filter(None, [command]), "--help")
-    assert shown.stderr == "False"
+    shown = interpreter(code, *filter(None, [command]), "--help")
+    assert shown.stderr == "\n"
     assert "--help" in shown.stdout
-    assert seconds < 0.4
 
 
-def test_planning_10_000_trials_is_fast(runs, tmp_path):
+def test_planning_10_000_trials(runs, tmp_path):
     rates = ", ".join(f"{index / 1e4:.4f}" for index in range(1, 1001))
     file = write_sweep(tmp_path, seeds=str(list(range(10))), axes=f"optim.lr: [{rates}]")
     code = "from launcher.cli import main; main()"
-    seconds, shown = cpu_seconds(code, "sweep", str(file), "--dry-run", "--runs-dir", str(runs))
+    shown = interpreter(code, "sweep", str(file), "--dry-run", "--runs-dir", str(runs))
     assert "10,000 trials (10,000 to run)" in shown.stdout
     assert "and 9,960 more trials" in shown.stdout
-    assert seconds < 3
 
 
 def test_version():
