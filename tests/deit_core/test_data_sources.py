@@ -10,11 +10,12 @@ import urllib.error
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from deit_core import data_layout
 from deit_core.config import DataConfig
 from deit_core.data import download
-from deit_core.data.sources import UnreadableImageError, open_source
+from deit_core.data.sources import UnreadableImageError, arrays, open_source
 from deit_core.data.sources.decode import convert, read_image
 from deit_core.data.sources.subset import balanced_subset
 from deit_core.errors import DataError
@@ -104,6 +105,13 @@ def test_more_images_than_there_are_is_refused():
 
 
 # Fashion-MNIST
+
+
+def test_the_digits_are_those_of_scikit_learn():
+    pixels, labels = arrays.read_digits()
+    expected = load_digits()
+    assert np.array_equal(pixels, expected.images)
+    assert np.array_equal(labels, expected.target)
 
 
 def write_idx(path, values):
