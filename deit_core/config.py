@@ -6,80 +6,57 @@ keys and the nearest valid name. `deit_core.identity` turns a config into a tria
 
 from __future__ import annotations
 
-import os
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
 from deit_core.config_checks import cross_check, translate_errors
-from deit_core.duration import parse_duration
+from deit_core.config_types import (
+    DurationText,
+    NonNegative,
+    Path,
+    Positive,
+    PositiveDuration,
+    PositiveInt,
+    Probability,
+    Section,
+)
 from deit_core.errors import ConfigError
 
-CONFIG_SCHEMA_VERSION = 1
+CONFIG_SCHEMA_VERSION = 2
 """Raised when the meaning of a config changes; part of every trial id."""
 
 
-def _expand_path(text: str) -> str:
-    """Expand `~` and `${VAR}`; absolute and free of links, so that one place has one spelling."""
-    missing = [name for name in re.findall(r"\$\{(\w+)\}", text) if name not in os.environ]
-    if missing:
-        raise ValueError(f"the environment variable {missing[0]} is not set in {text!r}")
-    return os.path.realpath(os.path.expanduser(os.path.expandvars(text)))
-
-
-def _valid_duration(text: str) -> str:
-    """Return the duration in its one canonical spelling ("10 epochs" becomes "10ep")."""
-    return str(parse_duration(text))
-
-
-def _positive_duration(text: str) -> str:
-    duration = parse_duration(text)
-    if duration.value <= 0:
-        raise ValueError(f"{text!r} must be longer than nothing")
-    return str(duration)
-
-
-def _no_bare_number(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f'{value} has no unit; write "{value}ep" or "{value}step"')
-    return value
-
-
-Path = Annotated[str, AfterValidator(_expand_path)]
-DurationText = Annotated[str, BeforeValidator(_no_bare_number), AfterValidator(_valid_duration)]
-PositiveDuration = Annotated[
-    str, BeforeValidator(_no_bare_number), AfterValidator(_positive_duration)
+Source = Literal[
+    "digits",
+    "fashion_mnist",
+    "image_folder",
+    "imagenet",
+    "cifar10",
+    "cifar100",
+    "flowers102",
+    "stanford_cars",
+    "inaturalist_2018",
+    "inaturalist_2019",
+    "huggingface",
 ]
-Probability = Annotated[float, Field(ge=0, le=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """Base of every config section: frozen, strict types, unknown keys are errors."""
-
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True
-    )
 
 
 class DataConfig(Section):
     """Where the images come from. Train and val are fixed by the source, never by chance."""
 
-    source: Literal["digits", "fashion_mnist", "image_folder"] = "image_folder"
-    """`digits` (scikit-learn, 8x8, embedded), `fashion_mnist` (28x28) or `image_folder`."""
+    source: Source = "image_folder"
+    """Which data set; docs/data.md says what each expects in `root`."""
     root: Path | None = None
-    """Folder with `train/<class>/*` and `val/<class>/*`, or that of the Fashion-MNIST files."""
+    """Where it lies: for `image_folder`, a folder with `train/<class>/*` and `val/<class>/*`."""
+    category: Literal[
+        "kingdom", "phylum", "class", "order", "supercategory", "family", "genus", "name"
+    ] = "name"
+    """iNaturalist only: the level of its taxonomy that makes the classes."""
+    image_column: str | None = None
+    """Hugging Face data only: the column of the images; the only one of that type when null."""
+    label_column: str | None = None
+    """Hugging Face data only: the column of the labels; the only class label when null."""
     train_images: PositiveInt | None = None
     """Train on this many images only, balanced over the classes; all of them when null."""
     val_images: PositiveInt | None = None
@@ -90,6 +67,8 @@ class DataConfig(Section):
     """Per-channel mean for normalisation, in units of [0, 1]; the source's own when null."""
     std: tuple[Positive, ...] | None = Field(default=None, strict=False)
     """Per-channel standard deviation for normalisation; the source's own when null."""
+    order: Literal["keyed", "reference"] = "keyed"
+    """Of the images in an epoch: keyed by `seed`, or the reference's, the same for every seed."""
     workers: Annotated[int, Field(ge=0)] | None = None
     """Loader processes (never changes a result); null: 0 for data in memory, else by cores."""
 
@@ -98,7 +77,7 @@ class ModelConfig(Section):
     """The student: a DeiT by its timm name, or any timm model. Null takes the name's own value."""
 
     name: str = "deit_tiny_distilled_patch16_224"
-    """A timm model name; `deit_*` are this package's own implementation."""
+    """A timm model name; `deit_*` and `cait_*` are this package's own implementation."""
     img_size: PositiveInt | None = None
     """Side of the square images fed to the model, in pixels."""
     patch_size: PositiveInt | None = None
@@ -109,6 +88,8 @@ class ModelConfig(Section):
     """Width of a token; must be a multiple of num_heads."""
     depth: PositiveInt | None = None
     """Number of transformer blocks."""
+    depth_token_only: PositiveInt | None = None
+    """CaiT only: number of class-attention blocks after them."""
     num_heads: PositiveInt | None = None
     """Attention heads per block."""
     mlp_ratio: Positive | None = None
@@ -117,14 +98,30 @@ class ModelConfig(Section):
     """Number of classes; the data's own when null."""
     drop_rate: Probability = 0.0
     """Dropout after position embedding, attention projection and MLP."""
-    drop_path_rate: Probability = 0.0
-    """Stochastic depth of the last block, rising linearly from 0; the DeiT recipe uses 0.1."""
+    drop_path_rate: Probability | None = None
+    """Stochastic depth: in DeiT that of the last block, rising linearly from 0; in CaiT that of
+    every block. Null: 0.1 for DeiT, the paper's by width and depth for CaiT, 0 for others."""
+    init_scale: Positive | None = None
+    """CaiT only: initial LayerScale; null: the published model's, or by depth where that is set."""
+    fusion: Literal["logits", "softmax"] = "logits"
+    """How two heads predict together: mean logits (the reference's code) or mean probabilities
+    (the paper's text)."""
     init: Literal["trunc_normal", "fan_in"] = "trunc_normal"
     """`trunc_normal`: the reference (std 0.02). `fan_in`: std 1/sqrt(fan_in), for narrow models."""
     pos_embed_std: Positive = 0.02
     """Standard deviation of the initial position embedding."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further arguments for `timm.create_model`; only for models that are timm's."""
+
+
+class FinetuneConfig(Section):
+    """Start from trained weights, of another resolution or other classes if need be."""
+
+    checkpoint: Path
+    """A .safetensors, .pth or .pt file; position embedding and heads are fitted to the model."""
+    eval_mode: bool = False
+    """Train without dropout and stochastic depth, and without distillation on the fused logits, as
+    DeiT's authors fine-tuned."""
 
 
 class TeacherConfig(Section):
@@ -140,6 +137,8 @@ class TeacherConfig(Section):
     """Id of a finished trial in the same sweep; in a sweep file, `teacher:` fills this in."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further arguments for `timm.create_model`."""
+    channels_last: bool = False
+    """Keep its weights in channels-last layout: faster convolutions on most devices."""
 
 
 class DistillConfig(Section):
@@ -162,10 +161,18 @@ class AugmentConfig(Section):
 
     strength: NonNegative = 1.0
     """0: flip and crop only, 1: the DeiT recipe, above: stronger."""
+    policy: Literal["rand_augment", "auto_augment", "three_augment", "none"] = "rand_augment"
+    """What happens to the colours and shape of an image; strength 0 turns each of them off."""
     rand_augment_magnitude: Annotated[float, Field(ge=0, le=10)] | None = None
     """RandAugment severity 0-10; null: 9 x strength, at most 10; 0 turns it off."""
     rand_augment_ops: PositiveInt = 2
     """Operations per image."""
+    color_jitter: NonNegative | None = None
+    """Jitter of brightness, contrast and saturation; null: 0.3 x strength under `three_augment`,
+    else 0 (the reference's --color-jitter has no effect beside RandAugment)."""
+    repeats: PositiveInt = 1
+    """Looks at each image per epoch, of a share 1/repeats of the images: repeated augmentation. The
+    DeiT recipe uses 3."""
     mixup_alpha: NonNegative | None = None
     """Beta parameter of mixup; null: 0.8 x strength; 0 turns it off."""
     cutmix_alpha: NonNegative | None = None
@@ -174,33 +181,42 @@ class AugmentConfig(Section):
     """Share of batches that are mixed at all."""
     mix_switch_probability: Probability = 0.5
     """Share of mixed batches that use CutMix when both are on."""
+    mix_mode: Literal["batch", "pair", "elem"] = "batch"
+    """One draw for a batch, for each pair of images, or for each image."""
+    cutmix_minmax: tuple[Probability, Probability] | None = Field(default=None, strict=False)
+    """Range of the sides of a CutMix box, as shares of the image; null: by cutmix_alpha."""
     erasing_probability: Probability | None = None
     """Random erasing; null: 0.25 x strength, at most 1."""
     hflip_probability: Probability = 0.5
     """Horizontal flip; 0 for digits and other images that have a direction."""
-    crop: Literal["auto", "random_resized", "pad"] = "auto"
-    """`random_resized`: area and aspect; `pad`: pad and shift; auto: `pad` up to 32 pixels."""
+    crop: Literal["auto", "random_resized", "simple_random", "pad"] = "auto"
+    """`random_resized`: area and aspect; `simple_random`: resize, pad and shift, without scale;
+    `pad`: the same on the whole image; auto: `pad` up to 32 pixels, else `random_resized`."""
     crop_scale: tuple[Probability, Probability] = Field(default=(0.08, 1.0), strict=False)
     """Area range of `random_resized` as a share of the image."""
     crop_padding: Annotated[int, Field(ge=0)] | None = None
     """Pixels of `pad`; null: one eighth of the image side (4 at 32 pixels)."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Probability mass moved from the true class to all classes."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Probability mass moved from the true class to all; null: 0.1, and 0 under train.loss bce."""
 
 
 class OptimConfig(Section):
-    """AdamW with linear warm-up and cosine decay, both per step."""
+    """Optimiser, and learning rate with linear warm-up and cosine decay."""
 
-    name: Literal["adamw"] = "adamw"
+    name: Literal["adamw", "sgd"] = "adamw"
     lr: Positive = 5e-4
     """Peak learning rate, at `lr_reference_batch_size` images a step."""
     lr_reference_batch_size: PositiveInt | None = 512
     """Scales lr linearly with train.global_batch_size over this; null: lr as it stands."""
     weight_decay: NonNegative = 0.05
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of sgd (Nesterov, as timm's `sgd`)."""
     betas: tuple[Probability, Probability] = Field(default=(0.9, 0.999), strict=False)
     eps: Positive = 1e-8
     warmup: DurationText = "5ep"
     """Linear warm-up from warmup_lr, part of train.duration."""
+    schedule: Literal["cosine", "deit"] = "cosine"
+    """`cosine`: per step. `deit`: per epoch and one epoch late, as the reference really ran."""
     warmup_lr: NonNegative = 1e-6
     """Learning rate of the first step; not scaled with the batch."""
     min_lr: NonNegative = 1e-5
@@ -216,7 +232,13 @@ class TrainConfig(Section):
     """Epochs ("300ep") or optimiser steps ("5000step")."""
     global_batch_size: Annotated[int, Field(gt=1)] = 1024
     """Images per optimiser step over all processes; even when mixup or CutMix is on."""
-    precision: Literal["fp32", "bf16"] = "fp32"
+    micro_batch_size: PositiveInt | None = None
+    """Images per forward pass of a process, gradients accumulated; null: all of its share."""
+    loss: Literal["cross_entropy", "bce"] = "cross_entropy"
+    """On labels: cross-entropy to soft targets, or binary cross-entropy for each class."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
+    """Run the student through torch.compile: slower to start, faster steps on a GPU."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights, evaluated as `val_ema_*`."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -234,8 +256,13 @@ class EvalConfig(Section):
     every: PositiveDuration = "1ep"
     """How often; the last step is always evaluated."""
     batch_size: PositiveInt = 256
-    crop_ratio: Annotated[float, Field(gt=0, le=1)] = 0.875
-    """Share of the resized shorter side that the centre crop keeps; unused up to 32 pixels."""
+    crop_ratio: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the resized shorter side that the centre crop keeps; unused up to 32 pixels. Null:
+    the published one, 1.0 for CaiT and 0.875 for all others."""
+    real_labels: Path | None = None
+    """ImageNet only: `real.json` of arXiv 2006.07159; adds `val_real_top1` to the last row."""
+    imagenet_v2: Path | None = None
+    """ImageNet only: a folder of ImageNet-V2 (0/ to 999/); adds `val_v2_top1` to the last row."""
 
 
 class LoggingConfig(Section):
@@ -253,6 +280,7 @@ class RunConfig(Section):
     """Keys every random draw."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
+    finetune: FinetuneConfig | None = None
     teacher: TeacherConfig | None = None
     distill: DistillConfig = DistillConfig()
     augment: AugmentConfig = AugmentConfig()

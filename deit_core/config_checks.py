@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from deit_core.errors import Problem
-from deit_core.variants import VARIANTS, Variant
+from deit_core.variants import VARIANTS, Variant, distilled_twin
 
 if TYPE_CHECKING:
     from deit_core.config import ModelConfig, RunConfig
 
 _GEOMETRY_KEYS = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
+_NEEDS_ROOT = (
+    *("image_folder", "imagenet", "inaturalist_2018", "inaturalist_2019", "huggingface"),
+)
+_CAIT_KEYS = ("depth_token_only", "init_scale")
 
 
 def nearest(name: str, valid: typing.Iterable[str]) -> str:
@@ -30,6 +34,7 @@ def cross_check(config: RunConfig) -> list[Problem]:
     """Problems in the combination of values that are each valid alone."""
     return [
         *_check_model(config),
+        *_check_loss(config),
         *_check_distillation(config),
         *_check_teacher(config),
         *_check_data(config),
@@ -40,7 +45,7 @@ def _check_model(config: RunConfig) -> list[Problem]:
     model = config.model
     variant = VARIANTS.get(model.name)
     if variant is None:
-        if model.name.startswith("deit_"):
+        if model.name.startswith(("deit_", "cait_")):
             hint = nearest(model.name, VARIANTS)
             return [Problem(("model", "name"), f"there is no model {model.name!r}{hint}")]
         return _check_foreign(model)
@@ -49,15 +54,17 @@ def _check_model(config: RunConfig) -> list[Problem]:
 
 def _check_foreign(model: ModelConfig) -> list[Problem]:
     """The geometry keys are this package's; mostly the name was changed and they were left."""
-    left = [f"model.{key}" for key in _GEOMETRY_KEYS if getattr(model, key) is not None]
+    keys = (*_GEOMETRY_KEYS, *_CAIT_KEYS)
+    left = [f"model.{key}" for key in keys if getattr(model, key) is not None]
     if not left:
         return []
     return [
         Problem(
             ("model", "name"),
-            f"{model.name!r} is none of this package's deit_* models, and a timm model takes no "
-            f"{', '.join(left)}; set {'that' if len(left) == 1 else 'these'} to null (arguments "
-            f"of timm's go in model.kwargs), or name one such as deit_tiny_patch16_224",
+            f"{model.name!r} is none of this package's deit_* and cait_* models, and a timm "
+            f"model takes no {', '.join(left)}; set {'that' if len(left) == 1 else 'these'} to "
+            f"null (arguments of timm's go in model.kwargs), or name one such as "
+            f"deit_tiny_patch16_224",
         )
     ]
 
@@ -85,6 +92,11 @@ def _check_geometry(config: RunConfig, variant: Variant) -> list[Problem]:
                 f"choose one that is (DeiT uses 64 per head)",
             )
         )
+    problems += [
+        Problem(("model", key), f"{model.name} has no {key}, which is CaiT's; leave it out")
+        for key in _CAIT_KEYS
+        if variant.family != "cait" and getattr(model, key) is not None
+    ]
     if model.kwargs:
         problems.append(
             Problem(
@@ -110,8 +122,8 @@ def _check_distillation(config: RunConfig) -> list[Problem]:
     variant = VARIANTS.get(name)
     has_token = variant is not None and variant.distilled
     if distill.token and not has_token:
-        twin = name.replace("_patch", "_distilled_patch", 1)
-        hint = f"use model.name: {twin}" if twin in VARIANTS else "use a deit_*_distilled_* model"
+        twin = distilled_twin(name)
+        hint = f"use model.name: {twin}" if twin else "use a deit_*_distilled_* model"
         return [
             Problem(
                 ("model", "name"),
@@ -128,6 +140,28 @@ def _check_distillation(config: RunConfig) -> list[Problem]:
             )
         ]
     return []
+
+
+def _check_loss(config: RunConfig) -> list[Problem]:
+    problems = []
+    if config.train.loss == "bce" and config.augment.label_smoothing:
+        problems.append(
+            Problem(
+                ("augment", "label_smoothing"),
+                f"{config.augment.label_smoothing} would make every class a true one under "
+                f"train.loss: bce; leave it out",
+            )
+        )
+    finetune = config.finetune
+    if finetune is not None and finetune.eval_mode and config.distill.kind != "none":
+        problems.append(
+            Problem(
+                ("finetune", "eval_mode"),
+                "true trains the fused logits, which leaves no head to distil through; "
+                "set it to false, or distill.kind: none",
+            )
+        )
+    return problems
 
 
 def _check_teacher(config: RunConfig) -> list[Problem]:
@@ -151,21 +185,33 @@ def _check_teacher(config: RunConfig) -> list[Problem]:
 
 def _check_data(config: RunConfig) -> list[Problem]:
     problems = []
-    if config.data.source == "image_folder" and config.data.root is None:
+    source = config.data.source
+    if source in _NEEDS_ROOT and config.data.root is None:
+        layout = (
+            "a folder with train/<class>/ and val/<class>/"
+            if source == "image_folder"
+            else ("the folder it lies in")
+        )
         problems.append(
             Problem(
                 ("data", "root"),
-                "image_folder needs a folder with train/<class>/ and val/<class>/; "
+                f"{source} needs {layout}; "
                 "set data.root, or data.source: digits for embedded images",
             )
         )
+    problems += [
+        Problem(("eval", key), f"is for ImageNet's classes, but data.source is {source!r}")
+        for key in ("real_labels", "imagenet_v2")
+        if getattr(config.eval, key) is not None and source not in ("imagenet", "image_folder")
+    ]
     if config.model.in_chans not in (None, 1, 3):
         problems.append(
             Problem(("model", "in_chans"), f"{config.model.in_chans} is given; valid: 1, 3")
         )
     augment = config.augment
     mixes = augment.mix_probability > 0 and (
-        (augment.mixup_alpha if augment.mixup_alpha is not None else augment.strength) > 0
+        augment.cutmix_minmax is not None
+        or (augment.mixup_alpha if augment.mixup_alpha is not None else augment.strength) > 0
         or (augment.cutmix_alpha if augment.cutmix_alpha is not None else augment.strength) > 0
     )
     if mixes and config.train.global_batch_size % 2:
@@ -175,6 +221,11 @@ def _check_data(config: RunConfig) -> list[Problem]:
                 f"{config.train.global_batch_size} is odd, but mixup and CutMix pair the images "
                 f"of a batch; choose an even number or set augment.mix_probability: 0.0",
             )
+        )
+    low_high = augment.cutmix_minmax
+    if low_high is not None and low_high[0] > low_high[1]:
+        problems.append(
+            Problem(("augment", "cutmix_minmax"), f"{list(low_high)} is given; low comes first")
         )
     return problems
 

@@ -20,10 +20,16 @@ from deit_core.config import (
     DistillConfig,
     ModelConfig,
     RunConfig,
-    Section,
 )
+from deit_core.config_types import Section
 from deit_core.duration import parse_duration
-from deit_core.variants import VARIANTS
+from deit_core.variants import (
+    DEIT_DROP_PATH_RATE,
+    VARIANTS,
+    Variant,
+    cait_drop_path_rate,
+    cait_init_scale,
+)
 
 SectionType = TypeVar("SectionType", bound=Section)
 
@@ -46,17 +52,24 @@ class SourceFacts:
 
     num_classes: int
     img_size: int
-    mean: float
-    std: float
+    mean: float | None = None
+    """Null: normalised as ImageNet, as the reference does with every data set."""
+    std: float | None = None
 
 
 KNOWN_SOURCES: dict[str, SourceFacts] = {
     "digits": SourceFacts(num_classes=10, img_size=8, mean=0.3053, std=0.3760),
     "fashion_mnist": SourceFacts(num_classes=10, img_size=28, mean=0.2860, std=0.3530),
+    "imagenet": SourceFacts(num_classes=1000, img_size=224),
+    "cifar10": SourceFacts(num_classes=10, img_size=32),
+    "cifar100": SourceFacts(num_classes=100, img_size=32),
+    "flowers102": SourceFacts(num_classes=102, img_size=224),
+    "stanford_cars": SourceFacts(num_classes=196, img_size=224),
 }
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 DEFAULT_IMG_SIZE = 224
+DEFAULT_CROP_RATIO = 0.875
 SMALL_IMAGE = 32
 """Up to this side, in pixels, images are padded and shifted instead of cropped by area, and not
 cropped for evaluation, as in the reference (facebookresearch/deit, datasets.py)."""
@@ -72,8 +85,9 @@ def resolve(config: RunConfig) -> RunConfig:
         config,
         {
             "model": model,
-            "augment": _resolve_augment(config.augment, model.img_size or DEFAULT_IMG_SIZE),
+            "augment": _resolve_augment(config, model.img_size or DEFAULT_IMG_SIZE),
             "data": _resolve_data(config.data, model.in_chans or 3),
+            "eval": _fill_nulls(config.eval, {"crop_ratio": _crop_ratio(model.name)}),
         },
     )
 
@@ -102,24 +116,50 @@ def _resolve_model(config: RunConfig) -> ModelConfig:
         "num_classes": facts.num_classes if facts else None,
     }
     variant = VARIANTS.get(config.model.name)
-    if variant is not None:
-        geometry = ("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
-        known |= {key: getattr(variant, key) for key in geometry}
-    return _fill_nulls(config.model, known)
+    if variant is None:
+        known["drop_path_rate"] = 0.0
+        return _fill_nulls(config.model, known)
+    geometry = ("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
+    known |= {key: getattr(variant, key) for key in (*geometry, "depth_token_only")}
+    model = _fill_nulls(config.model, known)
+    return _fill_nulls(model, _by_depth(variant, model))
 
 
-def _resolve_augment(augment: AugmentConfig, img_size: int) -> AugmentConfig:
+def _by_depth(variant: Variant, model: ModelConfig) -> dict[str, float | None]:
+    """LayerScale and stochastic depth that suit the depth; `model` has its sizes."""
+    assert model.depth is not None
+    assert model.embed_dim is not None
+    if variant.family == "deit":
+        return {"drop_path_rate": DEIT_DROP_PATH_RATE}
+    own = model.depth == variant.depth
+    return {
+        "drop_path_rate": cait_drop_path_rate(model.embed_dim, model.depth),
+        "init_scale": variant.init_scale if own else cait_init_scale(model.depth),
+    }
+
+
+def _crop_ratio(name: str) -> float:
+    variant = VARIANTS.get(name)
+    return DEFAULT_CROP_RATIO if variant is None else variant.crop_ratio
+
+
+def _resolve_augment(config: RunConfig, img_size: int) -> AugmentConfig:
+    augment = config.augment
     strength = augment.strength
     known = {
+        "label_smoothing": 0.0 if config.train.loss == "bce" else 0.1,
+        "color_jitter": 0.3 * strength if augment.policy == "three_augment" else 0.0,
         "rand_augment_magnitude": min(9.0 * strength, 10.0),
         "mixup_alpha": 0.8 * strength,
         "cutmix_alpha": 1.0 * strength,
         "erasing_probability": min(0.25 * strength, 1.0),
-        "crop_padding": max(1, img_size // 8),
+        "crop_padding": 4 if augment.crop == "simple_random" else max(1, img_size // 8),
     }
     updates: dict[str, Any] = {k: v for k, v in known.items() if getattr(augment, k) is None}
     if augment.crop == "auto":
         updates["crop"] = "pad" if img_size <= SMALL_IMAGE else "random_resized"
+    if strength == 0 and augment.policy in ("auto_augment", "three_augment"):
+        updates["policy"] = "none"
     return _updated(augment, updates)
 
 
@@ -127,7 +167,7 @@ def _resolve_data(data: DataConfig, channels: int) -> DataConfig:
     facts = KNOWN_SOURCES.get(data.source)
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    if facts is not None:
+    if facts is not None and facts.mean is not None and facts.std is not None:
         mean, std = (facts.mean,) * channels, (facts.std,) * channels
     elif channels == 3:
         mean, std = IMAGENET_MEAN, IMAGENET_STD
@@ -148,37 +188,54 @@ def canonical(config: RunConfig) -> RunConfig:
         updates["teacher"] = None
     if config.model.name not in VARIANTS:  # timm initialises its own models
         updates["model"] = _without(config.model, ("init", "pos_embed_std"))
+    elif not VARIANTS[config.model.name].distilled:
+        updates["model"] = _without(config.model, ("fusion",))
     if config.model.img_size is not None and config.model.img_size <= SMALL_IMAGE:
         updates["eval"] = _without(config.eval, ("crop_ratio",))
     if parse_duration(config.optim.warmup).value == 0:
         no_warmup = _without(config.optim, ("warmup_lr",))
         updates["optim"] = _updated(no_warmup, {"warmup": "0ep"})
+    optim = updates.get("optim", config.optim)
+    updates["optim"] = _without(optim, ("betas", "eps") if optim.name == "sgd" else ("momentum",))
     return _updated(config, updates)
 
 
 def _unused_data(data: DataConfig) -> Iterator[str]:
     if data.source == "digits":
         yield "root"
+    if not data.source.startswith("inaturalist"):
+        yield "category"
+    if data.source != "huggingface":
+        yield from ("image_column", "label_column")
     if data.train_images is None and data.val_images is None:
         yield "subset_seed"
 
 
 def _canonical_augment(augment: AugmentConfig) -> AugmentConfig:
     if not augment.mix_probability:
-        augment = _updated(augment, {"mixup_alpha": 0.0, "cutmix_alpha": 0.0})
+        off = {"mixup_alpha": 0.0, "cutmix_alpha": 0.0, "cutmix_minmax": None}
+        augment = _updated(augment, off)
+    if augment.policy == "rand_augment" and not augment.rand_augment_magnitude:
+        augment = _updated(augment, {"policy": "none"})
     return _without(augment, _unused_augment(augment))
 
 
 def _unused_augment(augment: AugmentConfig) -> Iterator[str]:
     """Fields that the other ones turn off; `augment` is resolved."""
-    if not augment.rand_augment_magnitude:
-        yield "rand_augment_ops"
-    mixes = [alpha for alpha in (augment.mixup_alpha, augment.cutmix_alpha) if alpha]
+    if augment.policy != "rand_augment":
+        yield from ("rand_augment_magnitude", "rand_augment_ops")
+    cutmix = augment.cutmix_minmax is not None or augment.cutmix_alpha
+    mixes = [mix for mix in (augment.mixup_alpha, cutmix) if mix]
+    if augment.cutmix_minmax is not None:
+        yield "cutmix_alpha"
     if not mixes:
-        yield "mix_probability"
+        yield from ("mix_probability", "mix_mode")
     if len(mixes) < 2:
         yield "mix_switch_probability"
-    yield "crop_scale" if augment.crop == "pad" else "crop_padding"
+    if augment.crop != "random_resized":
+        yield "crop_scale"
+    if augment.crop == "random_resized":
+        yield "crop_padding"
 
 
 def _unused_distill(distill: DistillConfig) -> Iterator[str]:

@@ -39,14 +39,13 @@ class TrainAugment:
         augment = config.augment
         assert config.model.img_size is not None
         assert augment.crop_padding is not None
-        assert augment.rand_augment_magnitude is not None
         self._seed = config.seed
         self._size = config.model.img_size
         self._padding = augment.crop_padding if augment.crop == "pad" else None
         self._scale = augment.crop_scale
         self._hflip_probability = augment.hflip_probability
         self._rand_augment = None
-        if augment.rand_augment_magnitude > 0:
+        if augment.policy == "rand_augment" and augment.rand_augment_magnitude:
             assert config.data.mean is not None
             self._rand_augment = RandAugment(
                 augment.rand_augment_magnitude, augment.rand_augment_ops, fill(config.data.mean)

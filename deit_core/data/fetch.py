@@ -18,6 +18,7 @@ from torch import Tensor
 from deit_core.config import RunConfig
 from deit_core.data.augment import TrainAugment
 from deit_core.data.geometry import Pixels, eval_pixels
+from deit_core.data.shard import Rows
 from deit_core.data.sources import ImageSource, UnreadableImageError
 from deit_core.data.stream import TrainStream
 from deit_core.errors import DataError
@@ -44,9 +45,16 @@ class RawBatch(NamedTuple):
 class TrainFetcher:
     """The augmented images of a global step; a broken file gives way to the next readable one."""
 
-    def __init__(self, source: ImageSource, stream: TrainStream, augment: TrainAugment) -> None:
+    def __init__(
+        self,
+        source: ImageSource,
+        stream: TrainStream,
+        augment: TrainAugment,
+        rows: Rows | None = None,
+    ) -> None:
         self._source = source
         self._stream = stream
+        self._rows = rows
         self._augment = augment
         self._prepared: dict[int, Image.Image | Pixels] = {}
         self._keep_prepared = _prepared_bytes(source, augment) <= CACHE_LIMIT_BYTES
@@ -56,7 +64,7 @@ class TrainFetcher:
         pixels: list[Pixels] = []
         labels: list[int] = []
         unreadable: list[str] = []
-        for ref in self._stream.sample_refs(global_step):
+        for ref in self._stream.sample_refs(global_step, self._rows):
             index, prepared = self._readable(ref.index, unreadable)
             pixels.append(self._augment(prepared, ref))
             labels.append(int(self._source.labels[index]))
@@ -93,6 +101,7 @@ class EvalFetcher:
         self._source = source
         self._batch_size = config.eval.batch_size
         self._shape = (config.model.img_size, config.model.img_size, config.model.in_chans)
+        assert config.eval.crop_ratio is not None
         self._crop_ratio = config.eval.crop_ratio
 
     @property

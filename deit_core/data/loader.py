@@ -13,7 +13,8 @@ from deit_core.config import RunConfig
 from deit_core.data.augment import TrainAugment
 from deit_core.data.erasing import erase_batch
 from deit_core.data.fetch import CACHE_LIMIT_BYTES, EvalFetcher, RawBatch, TrainFetcher
-from deit_core.data.mixing import draw_mix, mix_images, mix_targets
+from deit_core.data.mixing import draw_mix, mix_images, mix_targets, mixes
+from deit_core.data.shard import WHOLE, Rows, Shard
 from deit_core.data.sources import ImageSource
 from deit_core.data.stream import TrainStream
 from deit_core.data.workers import default_workers, fetch_all
@@ -30,6 +31,8 @@ class TrainBatch:
     """Soft labels, shape (B, classes), float32, on the device."""
     labels: Tensor
     """Each image's own class before mixing, shape (B,), int64, on the device."""
+    rows: Rows
+    """Position of each image in the batch of all processes, shape (B,)."""
     unreadable: tuple[str, ...]
     """Broken files that were met and replaced by the next readable image."""
 
@@ -46,7 +49,7 @@ class EvalBatch:
     """Broken files that were left out."""
 
 
-def train_batches(
+def train_batches(  # noqa: PLR0913 - by name, but for the source
     source: ImageSource,
     config: RunConfig,
     *,
@@ -54,6 +57,7 @@ def train_batches(
     first_step: int,
     last_step: int,
     device: torch.device,
+    shard: Shard = WHOLE,
 ) -> Generator[TrainBatch, None, None]:
     """The batches of global steps first_step .. last_step - 1.
 
@@ -67,6 +71,7 @@ def train_batches(
         first_step: counts from 0 over the whole run.
         last_step: one after the last.
         device: where the tensors are wanted.
+        shard: which process asks; it is given its rows of each batch.
 
     Raises:
         DataError: more classes than `num_classes`, fewer images than a batch, or none readable.
@@ -78,30 +83,31 @@ def train_batches(
         )
     stream = TrainStream(len(source), config.train.global_batch_size, config.seed)
     normalise = Normalise(config, device)
-    fetcher = TrainFetcher(source, stream, TrainAugment(config))
+    rows = shard.rows(config.train.global_batch_size, paired=mixes(config.augment))
+    fetcher = TrainFetcher(source, stream, TrainAugment(config), rows)
     steps = range(first_step, last_step)
     with closing(_fetch(fetcher, steps, source, config, device)) as raw_batches:
         for step, raw in zip(steps, raw_batches, strict=True):
             images = normalise(raw.images)
             erase_batch(
                 images,
-                stream.sample_refs(step),
+                stream.sample_refs(step, rows),
                 seed=config.seed,
                 probability=config.augment.erasing_probability or 0.0,
             )
-            yield _mixed(images, raw, config, num_classes=num_classes, step=step)
+            yield _mixed(images, raw, rows, config, num_classes=num_classes, step=step)
 
 
 def _mixed(
-    images: Tensor, raw: RawBatch, config: RunConfig, *, num_classes: int, step: int
+    images: Tensor, raw: RawBatch, rows: Rows, config: RunConfig, *, num_classes: int, step: int
 ) -> TrainBatch:
     height, width = images.shape[2:]
     mix = draw_mix(config.augment, height=height, width=width, seed=config.seed, global_step=step)
     labels = raw.labels.to(images.device, non_blocking=True)
-    targets = mix_targets(
-        labels, mix, num_classes=num_classes, smoothing=config.augment.label_smoothing
-    )
-    return TrainBatch(mix_images(images, mix), targets, labels, tuple(raw.unreadable))
+    smoothing = config.augment.label_smoothing
+    assert smoothing is not None
+    targets = mix_targets(labels, mix, num_classes=num_classes, smoothing=smoothing)
+    return TrainBatch(mix_images(images, mix), targets, labels, rows, tuple(raw.unreadable))
 
 
 class EvalLoader:

@@ -30,6 +30,12 @@ class Mix:
 UNMIXED = Mix(share=1.0)
 
 
+def mixes(augment: AugmentConfig) -> bool:
+    """Whether any batch may be mixed; `augment` is resolved."""
+    alphas = (augment.mixup_alpha, augment.cutmix_alpha, augment.cutmix_minmax)
+    return augment.mix_probability > 0 and any(alphas)
+
+
 def draw_mix(
     augment: AugmentConfig, *, height: int, width: int, seed: int, global_step: int
 ) -> Mix:

@@ -54,24 +54,20 @@ class TrainStream:
         return self.num_images // self.batch_size
 
     def sample_refs(
-        self, global_step: int, *, first: int = 0, count: int | None = None
+        self, global_step: int, rows: npt.NDArray[np.int64] | None = None
     ) -> list[SampleRef]:
-        """The images of one step, or of a rank's slice of it.
+        """The images of one step, or those of some rows of its batch.
 
         Args:
             global_step: counts from 0 over the whole run.
-            first: where the slice begins in the batch of all ranks.
-            count: length of the slice; the rest of the batch when None.
-
-        Returns:
-            `count` samples in batch order. Contiguous slices make up the batch, so the number of
-            ranks does not change what a step sees.
+            rows: which rows of the batch of all processes (`deit_core.data.shard`); all when None.
         """
         epoch, step = divmod(global_step, self.steps_per_epoch)
         order = _permutation(self.num_images, self.seed, epoch)
         start = step * self.batch_size
-        stop = start + self.batch_size if count is None else start + first + count
-        return [SampleRef(index, epoch) for index in order[start + first : stop].tolist()]
+        batch = order[start : start + self.batch_size]
+        chosen = batch if rows is None else batch[rows]
+        return [SampleRef(index, epoch) for index in chosen.tolist()]
 
 
 @lru_cache(maxsize=2)

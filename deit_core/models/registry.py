@@ -126,7 +126,7 @@ def _build_timm_model(model: ModelConfig, num_classes: int) -> nn.Module:
     arguments: dict[str, Any] = {"num_classes": num_classes, "in_chans": model.in_chans}
     # Only where asked for: many models take no stochastic depth, and none needs a rate of 0.
     rates = {"drop_rate": model.drop_rate, "drop_path_rate": model.drop_path_rate}
-    arguments |= {key: rate for key, rate in rates.items() if rate > 0}
+    arguments |= {key: rate for key, rate in rates.items() if rate}
     try:
         return create_timm_model(
             model.name, arguments | model.kwargs, where_accepted={"img_size": model.img_size}
