@@ -81,7 +81,7 @@ def train_batches(  # noqa: PLR0913 - by name, but for the source
             f"the data has {len(source.class_names)} classes, the model {num_classes}; "
             f"set model.num_classes to {len(source.class_names)}, or leave it out"
         )
-    stream = TrainStream(len(source), config.train.global_batch_size, config.seed)
+    stream = TrainStream.of(config, len(source))
     normalise = Normalise(config, device)
     rows = shard.rows(config.train.global_batch_size, paired=mixes(config.augment))
     fetcher = TrainFetcher(source, stream, TrainAugment(config), rows)

@@ -11,16 +11,34 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Reduction = Literal["batchmean", "numel"]
+LabelLoss = Literal["cross_entropy", "bce"]
 
 
 def soft_target_cross_entropy(logits_BC: Tensor, targets_BC: Tensor) -> Tensor:
-    """Cross-entropy to class probabilities (mixed, smoothed), mean over the batch."""
+    """Cross-entropy to class probabilities (mixed, smoothed), mean over the batch.
+
+    For smoothed one-hot targets it is the reference's label-smoothing loss
+    (1 - e) * nll + e * mean(-log p), as both are linear in the targets.
+    """
     return F.cross_entropy(logits_BC, targets_BC)
 
 
+def binary_cross_entropy(logits_BC: Tensor, targets_BC: Tensor) -> Tensor:
+    """Binary cross-entropy of each class on its own, mean over batch and classes.
+
+    A class is true where its target is above 0, so both classes of a mixed image are, whatever
+    their shares (facebookresearch/deit, `--bce-loss`). Smoothing would make every class true.
+
+    Args:
+        logits_BC: of the class head.
+        targets_BC: class probabilities, mixed but not smoothed.
+    """
+    return F.binary_cross_entropy_with_logits(logits_BC, (targets_BC > 0).to(logits_BC.dtype))
+
+
 def soft_distillation_loss(
-    student_BC: Tensor,
-    teacher_BC: Tensor,
+    dist_logits: Tensor,
+    teacher_logits: Tensor,
     *,
     temperature: float,
     reduction: Reduction = "batchmean",
@@ -30,22 +48,27 @@ def soft_distillation_loss(
     tau**2 keeps the gradient's size independent of tau (arXiv 1503.02531).
 
     Args:
-        student_BC: logits of the head that is distilled.
-        teacher_BC: the teacher's logits.
+        dist_logits: of the head that is distilled, (B, C).
+        teacher_logits: (B, C).
         temperature: tau.
         reduction: `batchmean`: the divergence, mean over the batch. `numel`: divided by B * C, as
-            the reference does; that is weaker by the number of classes.
+            the reference does; that is weaker by the number of classes, 1000 times on ImageNet.
     """
     divergence = F.kl_div(
-        F.log_softmax(student_BC / temperature, dim=1),
-        F.log_softmax(teacher_BC / temperature, dim=1),
+        F.log_softmax(dist_logits / temperature, dim=1),
+        F.log_softmax(teacher_logits / temperature, dim=1),
         reduction="sum",
         log_target=True,
     )
-    terms = student_BC.shape[0] if reduction == "batchmean" else student_BC.numel()
+    terms = dist_logits.shape[0] if reduction == "batchmean" else dist_logits.numel()
     return divergence * (temperature**2 / terms)
 
 
-def hard_distillation_loss(student_BC: Tensor, teacher_BC: Tensor) -> Tensor:
-    """Cross-entropy to the teacher's decision, which is neither smoothed nor mixed."""
-    return F.cross_entropy(student_BC, teacher_BC.argmax(dim=1))
+def hard_distillation_loss(dist_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Cross-entropy to the teacher's decision, which is neither smoothed nor mixed.
+
+    Args:
+        dist_logits: of the head that is distilled, (B, C).
+        teacher_logits: (B, C).
+    """
+    return F.cross_entropy(dist_logits, teacher_logits.argmax(dim=1))

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from deit_core.config import DistillConfig
 from deit_core.distill.losses import (
+    LabelLoss,
+    binary_cross_entropy,
     hard_distillation_loss,
     soft_distillation_loss,
     soft_target_cross_entropy,
@@ -21,6 +23,7 @@ class DistillationTask:
     """The objective of arXiv 2012.12877, section 4, for one student."""
 
     config: DistillConfig
+    label_loss: LabelLoss = "cross_entropy"
 
     @property
     def needs_teacher(self) -> bool:
@@ -41,9 +44,10 @@ class DistillationTask:
             teacher_logits: (B, C), for the same images; unused without distillation.
 
         Returns:
-            (1 - alpha) * cross-entropy of the class head + alpha * distillation term.
+            (1 - alpha) * label loss of the class head + alpha * distillation term.
         """
-        base = soft_target_cross_entropy(_at_least_fp32(heads.cls_logits), targets)
+        label_loss = binary_cross_entropy if self.label_loss == "bce" else soft_target_cross_entropy
+        base = label_loss(_at_least_fp32(heads.cls_logits), targets)
         if not self.needs_teacher:
             return base
         assert teacher_logits is not None

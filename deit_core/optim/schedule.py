@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step."""
+"""The learning rate as a pure function of the step: our schedule, and the reference's."""
 
 from __future__ import annotations
 
@@ -32,17 +32,49 @@ def learning_rate(
     return low + 0.5 * (peak - low) * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
+def epoch_learning_rate(
+    epoch: float, *, peak: float, epochs: float, warmup_epochs: float, optim: OptimConfig
+) -> float:
+    """What timm's cosine scheduler, under DeiT's arguments, says for an epoch (from 0).
+
+    The warm-up takes the place of the cosine's first epochs, which is counted from epoch 0: the
+    rate never reaches the peak, unless there is no warm-up. After `epochs` it is `min_lr`. From
+    timm 0.3.2 and 1.0.31, CosineLRScheduler, which agree.
+    """
+    if epoch < warmup_epochs:
+        return optim.warmup_lr + epoch * (peak - optim.warmup_lr) / warmup_epochs
+    if epoch >= epochs:
+        return optim.min_lr
+    cosine = 1 + math.cos(math.pi * epoch / epochs)
+    return optim.min_lr + 0.5 * (peak - optim.min_lr) * cosine
+
+
 class Schedule:
-    """`learning_rate` with the numbers of one run filled in."""
+    """The learning rate of each step of one run.
+
+    Under `deit` it is constant within an epoch, and epoch e >= 1 has the rate meant for e - 1: the
+    reference asks its scheduler after an epoch, with the number of the epoch that has just ended
+    (facebookresearch/deit, issue 145). It resumes at the next value instead; here a resumed run
+    goes on as if it had never stopped. Durations are rounded up to whole epochs.
+    """
 
     def __init__(self, config: RunConfig, steps_per_epoch: int, total_steps: int) -> None:
         self._optim = config.optim
+        self._steps_per_epoch = steps_per_epoch
         self._peak = peak_lr(config.optim, config.train.global_batch_size)
         self._total_steps = total_steps
         self._warmup_steps = parse_duration(config.optim.warmup).steps(steps_per_epoch)
 
     def __call__(self, step: int) -> float:
         """Learning rate of optimiser step `step`, from 0."""
+        if self._optim.schedule == "deit":
+            return epoch_learning_rate(
+                max(0, step // self._steps_per_epoch - 1),
+                peak=self._peak,
+                epochs=math.ceil(self._total_steps / self._steps_per_epoch),
+                warmup_epochs=math.ceil(self._warmup_steps / self._steps_per_epoch),
+                optim=self._optim,
+            )
         return learning_rate(
             step,
             peak=self._peak,

@@ -82,7 +82,7 @@ def build_shared(
     train = open_source(config.data, in_chans=in_chans, split="train")
     val = open_source(config.data, in_chans=in_chans, split="val")
     num_classes = num_classes_of(config, train)
-    stream = TrainStream(len(train), config.train.global_batch_size, config.seed)
+    stream = TrainStream.of(config, len(train))
     shared = Shared(
         train_batches=partial(_train_batches, train, config, num_classes, device),
         eval_batches=EvalLoader(val, config, device=device),
@@ -161,7 +161,7 @@ def build_learner(
         model=model,
         optimizer=build_optimizer(model, config.optim),
         schedule=Schedule(config, timetable.steps_per_epoch, timetable.total_steps),
-        task=DistillationTask(config.distill),
+        task=DistillationTask(config.distill, config.train.loss),
         ema=ModelEma(model, decay) if decay is not None else None,
     )
 
