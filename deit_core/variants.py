@@ -121,6 +121,19 @@ def distilled_twin(name: str) -> str | None:
     return twin if twin in VARIANTS else None
 
 
+def _original_names() -> dict[str, str]:
+    """In the original, a bare size means its largest image: `cait_XXS24` is of 384 pixels."""
+    names: dict[str, str] = {}
+    for size, (_, _, sides) in _CAIT.items():
+        original = f"cait_{size.upper()}"
+        names |= {f"{original}_{side}": f"cait_{size}_{side}" for side in sides[:-1]}
+        names[original] = f"cait_{size}_{sides[-1]}"
+    return names
+
+
 VARIANTS: dict[str, Variant] = _deit_variants() | _cait_variants()
 """Every model this package implements itself; any other name is looked up in timm. The original
 never shipped a CaiT with a distillation token: `cait_*_distilled_*` are an extension of ours."""
+
+ORIGINAL_NAMES: dict[str, str] = _original_names()
+"""Names of facebookresearch/deit (cait_models.py) that differ from timm's, and timm's for them."""

@@ -12,8 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from deit_core.models.deit import DistilledVisionTransformer
-from deit_core.models.vit import VisionTransformer
+from deit_core.models.base import TokenClassifier
 
 InitScheme = Literal["trunc_normal", "fan_in"]
 _STD = 0.02
@@ -21,14 +20,17 @@ _STD = 0.02
 
 @torch.no_grad()
 def initialise(
-    model: VisionTransformer, scheme: InitScheme = "trunc_normal", *, pos_embed_std: float = _STD
+    model: TokenClassifier, scheme: InitScheme = "trunc_normal", *, pos_embed_std: float = _STD
 ) -> None:
     """Draw all weights from torch's global generator; biases of linear layers become 0.
+
+    LayerScale factors of CaiT are not drawn: they keep the value the model was made with.
 
     Args:
         model: overwritten in place.
         scheme: `trunc_normal`: standard deviation 0.02 for every linear weight, torch's own initial
-            values for the patch convolution. `fan_in`: 1 / sqrt(inputs) for both, bias 0.
+            values for the patch convolution. `fan_in`: 1 / sqrt(inputs) for both, bias 0; the
+            inputs of CaiT's talking heads are its heads.
         pos_embed_std: standard deviation of the position embedding.
     """
     for module in model.modules():
@@ -40,10 +42,11 @@ def initialise(
         _weight(projection.weight, scheme)
         assert projection.bias is not None
         nn.init.zeros_(projection.bias)
-    _trunc_normal(model.cls_token, _STD)
+    cls_token, *other_tokens = model.prefix()
+    _trunc_normal(cls_token, _STD)
     _trunc_normal(model.pos_embed, pos_embed_std)
-    if isinstance(model, DistilledVisionTransformer):
-        _trunc_normal(model.dist_token, _STD)
+    for token in other_tokens:
+        _trunc_normal(token, _STD)
 
 
 def _weight(weight: Tensor, scheme: InitScheme) -> None:

@@ -2,12 +2,14 @@
 
 Attribute names are those of the published state dicts.
 
-Shape suffixes: B batch, C image channels, S image side, N tokens, D embedding width, H heads,
-K width of a head (D / H), M hidden width of the MLP, P numbers in a patch (C * patch_size**2).
+Shape suffixes: B batch, C image channels, Y X image height and width, N tokens, D embedding width,
+H heads, K width of a head (D / H), M hidden width of the MLP, P numbers in a patch
+(C * patch_size**2).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import torch.nn.functional as F
@@ -26,22 +28,25 @@ class PatchEmbed(nn.Module):
     values. It is applied as the matrix product it is, which is two to three times as fast on a CPU.
     """
 
-    def __init__(self, img_size: int, patch_size: int, in_chans: int, embed_dim: int) -> None:
+    def __init__(
+        self, img_size: int | tuple[int, int], patch_size: int, in_chans: int, embed_dim: int
+    ) -> None:
         super().__init__()
-        self.img_size = img_size
+        self.img_size = (img_size, img_size) if isinstance(img_size, int) else img_size
         self.patch_size = patch_size
         self.in_chans = in_chans
-        self.grid_size = img_size // patch_size
-        self.num_patches = self.grid_size**2
+        height, width = self.img_size
+        self.grid_size = (height // patch_size, width // patch_size)
+        self.num_patches = self.grid_size[0] * self.grid_size[1]
         self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size=patch_size, stride=patch_size)
 
-    def forward(self, x_BCSS: Tensor) -> Tensor:
-        """Images (B, C, S, S) to tokens (B, N, D), in row-major order."""
-        batch, grid, patch = x_BCSS.shape[0], self.grid_size, self.patch_size
-        expected = (self.in_chans, self.img_size, self.img_size)
-        if tuple(x_BCSS.shape[1:]) != expected:
-            raise ValueError(f"images are {tuple(x_BCSS.shape[1:])}, the model takes {expected}")
-        x = x_BCSS.reshape(batch, self.in_chans, grid, patch, grid, patch)
+    def forward(self, x_BCYX: Tensor) -> Tensor:
+        """Images (B, C, Y, X) to tokens (B, N, D), in row-major order."""
+        batch, (rows, columns), patch = x_BCYX.shape[0], self.grid_size, self.patch_size
+        expected = (self.in_chans, *self.img_size)
+        if tuple(x_BCYX.shape[1:]) != expected:
+            raise ValueError(f"images are {tuple(x_BCYX.shape[1:])}, the model takes {expected}")
+        x = x_BCYX.reshape(batch, self.in_chans, rows, patch, columns, patch)
         x_BNP = x.permute(0, 2, 4, 1, 3, 5).reshape(batch, self.num_patches, -1)
         return F.linear(x_BNP, self.proj.weight.flatten(1), self.proj.bias)
 
@@ -70,7 +75,7 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     """Two linear layers with an exact (erf) GELU between them; dropout after both."""
 
-    def __init__(self, dim: int, hidden: int, drops: tuple[Dropout, Dropout]) -> None:
+    def __init__(self, dim: int, hidden: int, drops: tuple[nn.Module, nn.Module]) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
         self.fc2 = nn.Linear(hidden, dim)
@@ -83,37 +88,38 @@ class Mlp(nn.Module):
         return dropped
 
 
-class Block(nn.Module):
-    """A transformer block: x + attention(norm(x)), then x + MLP(norm(x)).
+@dataclass(frozen=True)
+class BlockNoise:
+    """Makes the dropout and stochastic depth of one block, each with masks of its own."""
 
-    Args:
-        dim: D.
-        num_heads: H.
-        hidden: M.
-        rates: dropout rate, and probability of skipping a branch.
-        slot: the model's step key.
-        index: position in the stack; keys this block's masks.
-    """
+    drop_rate: float
+    drop_path_rate: float
+    slot: KeySlot
+    """The model's step key."""
+    index: int
+    """Position of the block in the stack."""
 
-    def __init__(
-        self,
-        dim: int,
-        num_heads: int,
-        hidden: int,
-        rates: tuple[float, float],
-        slot: KeySlot,
-        index: int,
-    ) -> None:
-        super().__init__()
-        drop, drop_path = rates
+    def dropout(self, number: int) -> Dropout:
+        """Dropout layer 0, 1 or 2 of the block."""
         # Site 0 of Dropout is the position embedding's; each block has three of its own.
-        proj_drop, drop1, drop2 = (Dropout(drop, slot, 3 * index + i) for i in (1, 2, 3))
+        return Dropout(self.drop_rate, self.slot, 3 * self.index + 1 + number)
+
+    def drop_path(self, branch: int) -> DropPath:
+        """Stochastic depth of branch 0 (attention) or 1 (MLP)."""
+        return DropPath(self.drop_path_rate, self.slot, 2 * self.index + branch)
+
+
+class Block(nn.Module):
+    """A transformer block: x + attention(norm(x)), then x + MLP(norm(x))."""
+
+    def __init__(self, dim: int, num_heads: int, hidden: int, noise: BlockNoise) -> None:
+        super().__init__()
         self.norm1 = LayerNorm(dim)
-        self.attn = Attention(dim, num_heads, proj_drop)
-        self.drop_path1 = DropPath(drop_path, slot, 2 * index)
+        self.attn = Attention(dim, num_heads, noise.dropout(0))
+        self.drop_path1 = noise.drop_path(0)
         self.norm2 = LayerNorm(dim)
-        self.mlp = Mlp(dim, hidden, (drop1, drop2))
-        self.drop_path2 = DropPath(drop_path, slot, 2 * index + 1)
+        self.mlp = Mlp(dim, hidden, (noise.dropout(1), noise.dropout(2)))
+        self.drop_path2 = noise.drop_path(1)
 
     def forward(self, x_BND: Tensor, first: int | None = None) -> Tensor:
         """Tokens (B, N, D) to (B, N, D), or to the `first` of them alone: (B, first, D)."""

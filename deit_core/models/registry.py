@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -13,15 +13,20 @@ from deit_core.config import ModelConfig
 from deit_core.config_checks import nearest
 from deit_core.data.rng import key64
 from deit_core.errors import ConfigError, Problem, UserError
-from deit_core.models.deit import DistilledVisionTransformer
+from deit_core.models.base import ImageSize, TokenClassifier, VitSpec
+from deit_core.models.cait import Cait, CaitSpec, DistilledCait
+from deit_core.models.heads import Fusion
 from deit_core.models.init import initialise
 from deit_core.models.timm_models import create_timm_model
-from deit_core.models.vit import VisionTransformer, VitSpec
-from deit_core.variants import VARIANTS
+from deit_core.models.vit import DistilledVisionTransformer, VisionTransformer
+from deit_core.variants import ORIGINAL_NAMES, VARIANTS, Variant, cait_init_scale
 
 OVERRIDES = ("patch_size", "in_chans", "embed_dim", "depth", "num_heads", "mlp_ratio")
 """Sizes of a published model that can be changed."""
+CAIT_OVERRIDES = ("depth_token_only", "init_scale")
+"""What can be changed of a CaiT besides."""
 
+_FRACTIONS = ("mlp_ratio", "init_scale")
 _FIELDS_OF_THEIR_OWN = ("num_classes", "in_chans", "img_size", "drop_rate", "drop_path_rate")
 
 
@@ -29,40 +34,42 @@ def create_model(
     name: str,
     *,
     num_classes: int = 1000,
-    img_size: int | None = None,
+    img_size: ImageSize | None = None,
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    fusion: Fusion = "logits",
     **overrides: float,
-) -> VisionTransformer:
+) -> TokenClassifier:
     """One of this package's models, with the reference's initial weights.
 
     Args:
-        name: a key of `deit_core.variants.VARIANTS`.
+        name: a key of `deit_core.variants.VARIANTS`, or the original's name for it
+            (`ORIGINAL_NAMES`).
         num_classes: outputs of each head.
-        img_size: side of the images in pixels; the name's own when None.
+        img_size: side of square images, or (height, width), in pixels; the name's own when None.
         drop_rate: dropout.
-        drop_path_rate: stochastic depth of the last block.
-        **overrides: any of `OVERRIDES`.
+        drop_path_rate: stochastic depth: of the last block (DeiT), or of each (CaiT).
+        fusion: how the two heads of a distilled model predict together (`heads.fuse`).
+        **overrides: any of `OVERRIDES`, and for CaiT of `CAIT_OVERRIDES`. `init_scale` follows
+            `depth` where only that is given (`cait_init_scale`).
 
     Raises:
         UserError: an unknown name or override, or sizes that do not fit each other.
     """
+    name = ORIGINAL_NAMES.get(name, name)
     if name not in VARIANTS:
         raise UserError(f"there is no model {name!r}{nearest(name, VARIANTS)}")
+    if fusion not in get_args(Fusion):
+        raise UserError(f"fusion is {fusion!r}; valid: {', '.join(get_args(Fusion))}")
     variant = VARIANTS[name]
-    _check_overrides(name, overrides)
+    _check_overrides(variant, overrides)
     sizes: dict[str, Any] = {
-        "img_size": variant.img_size,
-        "patch_size": variant.patch_size,
-        "embed_dim": variant.embed_dim,
-        "depth": variant.depth,
-        "num_heads": variant.num_heads,
-        "mlp_ratio": variant.mlp_ratio,
-    } | overrides
-    if img_size is not None:
-        sizes["img_size"] = img_size
-    sizes |= {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
-    model = _construct(name, VitSpec(num_classes=num_classes, **sizes))
+        "img_size": variant.img_size if img_size is None else img_size,
+        "num_classes": num_classes,
+        "drop_rate": drop_rate,
+        "drop_path_rate": drop_path_rate,
+    }
+    model = _construct(variant, sizes | overrides, fusion)
     initialise(model)
     return model
 
@@ -83,39 +90,71 @@ def build_model(model: ModelConfig, *, num_classes: int, seed: int) -> nn.Module
         if model.name not in VARIANTS:
             return _build_timm_model(model, num_classes)
         sizes = model.model_dump(
-            include={"img_size", "drop_rate", "drop_path_rate", *OVERRIDES}, exclude_none=True
+            include={"img_size", "drop_rate", "drop_path_rate", *OVERRIDES, *CAIT_OVERRIDES},
+            exclude_none=True,
         )
+        sizes["num_classes"] = num_classes
         try:
-            built = _construct(model.name, VitSpec(num_classes=num_classes, **sizes))
+            built = _construct(VARIANTS[model.name], sizes, model.fusion)
         except UserError as error:
             raise ConfigError(Problem(("model",), str(error))) from None
         initialise(built, model.init, pos_embed_std=model.pos_embed_std)
         return built
 
 
-def _check_overrides(name: str, overrides: Mapping[str, object]) -> None:
+def _check_overrides(variant: Variant, overrides: Mapping[str, object]) -> None:
+    valid = OVERRIDES + CAIT_OVERRIDES if variant.family == "cait" else OVERRIDES
     for key, value in overrides.items():
-        if key not in OVERRIDES:
-            raise UserError(f"{name} has no {key!r} to override; valid: {', '.join(OVERRIDES)}")
-        kinds = (int, float) if key == "mlp_ratio" else (int,)
+        if key not in valid:
+            raise UserError(f"{variant.name} has no {key!r} to override; valid: {', '.join(valid)}")
+        kinds = (int, float) if key in _FRACTIONS else (int,)
         if isinstance(value, bool) or not isinstance(value, kinds) or value <= 0:
-            kind = "number" if key == "mlp_ratio" else "whole number"
-            raise UserError(f"{name}: {key} is {value!r}; give a positive {kind}")
+            kind = "number" if key in _FRACTIONS else "whole number"
+            raise UserError(f"{variant.name}: {key} is {value!r}; give a positive {kind}")
 
 
-def _construct(name: str, spec: VitSpec) -> VisionTransformer:
-    if spec.img_size % spec.patch_size:
+def _construct(variant: Variant, given: Mapping[str, Any], fusion: Fusion) -> TokenClassifier:
+    """A model without initial weights: the given sizes, and the variant's own for the rest."""
+    kept = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
+    sizes = {key: getattr(variant, key) for key in kept} | dict(given)
+    if variant.family == "deit":
+        spec = VitSpec(**sizes)
+        _check_sizes(spec, head_width=64)
+        return (
+            DistilledVisionTransformer(spec, fusion)
+            if variant.distilled
+            else VisionTransformer(spec)
+        )
+    own_depth = sizes["depth"] == variant.depth
+    scale = variant.init_scale if own_depth else cait_init_scale(sizes["depth"])
+    defaults = {"depth_token_only": variant.depth_token_only, "init_scale": scale}
+    cait_spec = CaitSpec(**(defaults | sizes))
+    _check_sizes(cait_spec, head_width=48)
+    return DistilledCait(cait_spec, fusion) if variant.distilled else Cait(cait_spec)
+
+
+def _check_sizes(spec: VitSpec, head_width: int) -> None:
+    sides = _sides(spec.img_size)
+    if any(side % spec.patch_size for side in sides):
         raise UserError(
-            f"an image of {spec.img_size} pixels cannot be cut into patches of {spec.patch_size}; "
-            f"choose img_size a multiple of patch_size"
+            f"an image of {' x '.join(map(str, sides))} pixels cannot be cut into patches of "
+            f"{spec.patch_size}; choose img_size a multiple of patch_size"
         )
     if spec.embed_dim % spec.num_heads:
         raise UserError(
             f"embed_dim {spec.embed_dim} is no multiple of num_heads {spec.num_heads}; "
-            f"choose one that is (DeiT uses 64 per head)"
+            f"choose one that is (the published models use {head_width} per head)"
         )
-    distilled = VARIANTS[name].distilled
-    return DistilledVisionTransformer(spec) if distilled else VisionTransformer(spec)
+
+
+def _sides(img_size: object) -> tuple[int, ...]:
+    given = img_size if isinstance(img_size, tuple) and len(img_size) == 2 else (img_size,)
+    sides = tuple(side for side in given if isinstance(side, int) and side > 0)
+    if len(sides) < len(given):
+        raise UserError(
+            f"img_size is {img_size!r}; give a positive whole number, or (height, width)"
+        )
+    return sides
 
 
 def _build_timm_model(model: ModelConfig, num_classes: int) -> nn.Module:
