@@ -7,7 +7,9 @@ DeitError
 │   ├── TeacherError             a teacher that is missing or does not fit the student
 │   ├── RunDirError              a run directory that is missing, half deleted or not writable
 │   │   └── SchemaError          a record written by a newer version of this program
-│   └── CheckpointError          a checkpoint that cannot be written or read
+│   ├── CheckpointError          a checkpoint that cannot be written or read
+│   ├── AnalysisError            runs that cannot be compared with each other
+│   └── ExportError              a run that cannot be exported in this form, or not to this file
 └── DivergedError                a student diverged (recorded in its status, never a crash)
 
 Every message is one line: what was given, what is valid, what to do.
@@ -68,6 +70,14 @@ class SchemaError(RunDirError):
 
 class CheckpointError(UserError):
     """A checkpoint cannot be written, or none that is valid can be read."""
+
+
+class AnalysisError(UserError):
+    """Runs cannot be compared: they were not evaluated on the same images and classes."""
+
+
+class ExportError(UserError):
+    """A run cannot be exported in the form that is asked for, or not to this file."""
 
 
 class DivergedError(DeitError):

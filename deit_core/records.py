@@ -139,17 +139,103 @@ class SummaryRecord(Record):
     val_top1_cls: float | None
     val_top1_dist: float | None = None
     val_ema_top1: float | None = None
+    val_real_top1: float | None = None
+    """On the ReaL labels of ImageNet's val (arXiv 2006.07159)."""
+    val_v2_top1: float | None = None
+    """On ImageNet-V2 (arXiv 1902.10811)."""
     train_loss: float | None
     train_images: int
     num_classes: int
     parameters: int
     teacher_val_top1: float | None = None
     unreadable_images: int = 0
+    skipped_steps: int = 0
+    """fp16: optimiser steps skipped because a gradient overflowed."""
     cohort_size: int = 1
     """Trials trained side by side in the job; throughput is not comparable across sizes."""
+    world_size: int = 1
+    """Processes that trained it together in its last attempt."""
     train_s: float
     """Wall time of training steps over all attempts, evaluation excluded."""
     finished_unix_s: float
+
+
+Weights = Literal["last", "ema"]
+"""Which weights of a run: those of its last step, or their exponential moving average."""
+
+HeadName = Literal["cls", "dist", "fused"]
+
+
+class DecisionMakerRecord(Record):
+    """What one head of a run, or the teacher, decides on val."""
+
+    name: str
+    """What it is called in the comparison."""
+    top1: float
+    top5: float
+    loss: float | None
+    """Mean cross-entropy to the labels."""
+    disagreement: dict[str, float]
+    """Share (0-1) of the images on which another decision maker's top-1 differs, by its name."""
+
+
+class TokenCosine(Record):
+    """Likeness of class and distillation token at one place in the network."""
+
+    place: str
+    """`learned`, `input`, `block 1` ..., `norm`; docs/analysis.md says what they are."""
+    cosine: float | None
+    """Cosine similarity, the mean over the images."""
+
+
+class AnalysisRecord(Record):
+    """analysis.json: who decides like whom. Names in `disagreement` are those of one invocation."""
+
+    trial_id: str
+    name: str
+    weights: Weights
+    images: int
+    """Images of val that were looked at, by all decision makers of the invocation."""
+    unreadable_images: int
+    decision_makers: tuple[str, ...]
+    """Everyone who was compared, in order: `ground truth`, teachers, heads of each run."""
+    heads: dict[HeadName, DecisionMakerRecord]
+    """`cls` alone where the run has one trained head; else `cls`, `dist` and `fused`."""
+    teacher: DecisionMakerRecord | None = None
+    teacher_missing: str | None = None
+    """Why there is no teacher in the comparison."""
+    token_cosine: tuple[TokenCosine, ...] | None = None
+    token_cosine_missing: str | None = None
+    """Why there is no likeness of tokens."""
+    finished_unix_s: float
+
+
+class ExportRecord(Record):
+    """What an exported model is and which images it takes; inside every exported file, as JSON."""
+
+    trial_id: str
+    name: str
+    weights: Weights
+    model: dict[str, Any]
+    """Section `model` of the resolved config, with what the fused output needs."""
+    num_classes: int
+    class_names: tuple[str, ...] | None
+    """Name of each output; null where the data was not at hand."""
+    in_chans: int
+    """1: grey, 3: RGB."""
+    img_size: int
+    """The model takes (B, in_chans, img_size, img_size), float32, normalised."""
+    mean: tuple[float, ...]
+    """Per channel, to subtract from values in [0, 1]."""
+    std: tuple[float, ...]
+    """Per channel, to divide by after that."""
+    resize_shorter_side: int | None
+    """Bicubic resize before the centre crop of img_size; null: the whole image to the square."""
+    output: Literal["logits", "log_probabilities"]
+    """What the model gives for each class, (B, num_classes)."""
+    val_top1: float | None
+    """Accuracy of these weights in training's last evaluation, in percent."""
+    val_images: int
 
 
 class PlannedTrial(Record):

@@ -20,11 +20,13 @@ from typing import IO, Any
 from deit_core.config import RunConfig, parse_run_config
 from deit_core.errors import ConfigError, RunDirError
 from deit_core.records import (
+    AnalysisRecord,
     EnvRecord,
     Record,
     StatusRecord,
     SummaryRecord,
     TrialRecord,
+    Weights,
 )
 
 _LOCK_PATIENCE_S = 1.0
@@ -128,6 +130,7 @@ class RunDir:
         self.checkpoint_dir = self.path / "checkpoint"
         self.weights_file = self.checkpoint_dir / "model.safetensors"
         self.ema_weights_file = self.checkpoint_dir / "model_ema.safetensors"
+        self.export_dir = self.path / "export"
         self.job_dir = self.path / "job"
         self.stdout_file = self.job_dir / "stdout.log"
         self.stderr_file = self.job_dir / "stderr.log"
@@ -298,6 +301,21 @@ class RunDir:
         if not self.summary_file.exists():
             return None
         return SummaryRecord.from_json(read_json(self.summary_file), str(self.summary_file))
+
+    def analysis_file(self, weights: Weights = "last") -> Path:
+        """Where the analysis of these weights is."""
+        return self.path / ("analysis.json" if weights == "last" else "analysis_ema.json")
+
+    def write_analysis(self, record: AnalysisRecord) -> None:
+        """Replace the analysis of the record's weights."""
+        self._write(self.analysis_file(record.weights), record)
+
+    def read_analysis(self, weights: Weights = "last") -> AnalysisRecord | None:
+        """The analysis of these weights, or None before `python -m deit_core.analyse`."""
+        path = self.analysis_file(weights)
+        if not path.exists():
+            return None
+        return AnalysisRecord.from_json(read_json(path), str(path))
 
     def tensorboard_dir(self) -> Path:
         """Where event files go; a sweep gathers them in one folder under readable names."""
