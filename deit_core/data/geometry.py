@@ -57,6 +57,16 @@ def padded(image: Image.Image, size: int, padding: int) -> Pixels:
     return np.pad(to_pixels(resize(image, size, size)), (frame, frame, (0, 0)))
 
 
+def mirrored_frame(image: Image.Image, size: int, padding: int) -> Pixels:
+    """Bring the shorter side to `size`, and continue the image by `padding` mirrored pixels.
+
+    A `shifted_crop` of it is DeiT III's Simple Random Crop (arXiv 2204.07118).
+    """
+    frame = (padding, padding)
+    resized = resize(image, *shorter_side_to(image.width, image.height, size))
+    return np.pad(to_pixels(resized), (frame, frame, (0, 0)), mode="reflect")
+
+
 def shifted_crop(framed: Pixels, size: int, rng: random.Random) -> Pixels:
     """A random `size` x `size` window of a framed image (a view)."""
     top = rng.randint(0, framed.shape[0] - size)

@@ -13,7 +13,7 @@ from deit_core.config import RunConfig
 from deit_core.data.augment import TrainAugment
 from deit_core.data.erasing import erase_batch
 from deit_core.data.fetch import CACHE_LIMIT_BYTES, EvalFetcher, RawBatch, TrainFetcher
-from deit_core.data.mixing import draw_mix, mix_images, mix_targets, mixes
+from deit_core.data.mixing import draw_mix, mix_images, mix_targets, mixes, rows_of
 from deit_core.data.shard import WHOLE, Rows, Shard
 from deit_core.data.sources import ImageSource
 from deit_core.data.stream import TrainStream
@@ -101,8 +101,8 @@ def train_batches(  # noqa: PLR0913 - by name, but for the source
 def _mixed(
     images: Tensor, raw: RawBatch, rows: Rows, config: RunConfig, *, num_classes: int, step: int
 ) -> TrainBatch:
-    height, width = images.shape[2:]
-    mix = draw_mix(config.augment, height=height, width=width, seed=config.seed, global_step=step)
+    batch = (config.train.global_batch_size, images.shape[2], images.shape[3])
+    mix = rows_of(draw_mix(config.augment, batch, seed=config.seed, global_step=step), rows)
     labels = raw.labels.to(images.device, non_blocking=True)
     smoothing = config.augment.label_smoothing
     assert smoothing is not None

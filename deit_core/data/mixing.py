@@ -1,7 +1,8 @@
-"""Mixup (arXiv 1710.09412) and CutMix (arXiv 1905.04899), one draw per batch, as DeiT uses them.
+"""Mixup (arXiv 1710.09412) and CutMix (arXiv 1905.04899), as DeiT uses them.
 
 The partner of image i is image B-1-i. What is drawn (`draw_mix`) is apart from what is done with it
-(`mix_images`, `mix_targets`), so the second is checked against the reference's numbers.
+(`mix_images`, `mix_targets`), so the second is checked against the reference's numbers. Draws are
+made for the batch of all processes; `rows_of` takes a process's part.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from deit_core.config import AugmentConfig
 from deit_core.data.geometry import Box
 from deit_core.data.rng import numpy_rng
+from deit_core.errors import DataError
 
 
 @dataclass(frozen=True)
 class Mix:
-    """How one batch is mixed."""
+    """How an image is mixed with its partner."""
 
     share: float
     """Weight of an image's own label (lambda); the partner's is 1 - share."""
@@ -29,6 +33,9 @@ class Mix:
 
 UNMIXED = Mix(share=1.0)
 
+BatchMix = Mix | tuple[Mix, ...]
+"""One for the whole batch, or one for each image."""
+
 
 def mixes(augment: AugmentConfig) -> bool:
     """Whether any batch may be mixed; `augment` is resolved."""
@@ -37,25 +44,54 @@ def mixes(augment: AugmentConfig) -> bool:
 
 
 def draw_mix(
-    augment: AugmentConfig, *, height: int, width: int, seed: int, global_step: int
-) -> Mix:
+    augment: AugmentConfig, shape: tuple[int, int, int], *, seed: int, global_step: int
+) -> BatchMix:
     """Draw how the batch of one step is mixed.
 
     Args:
         augment: resolved: mixup_alpha and cutmix_alpha are numbers.
-        height: of the images, in pixels.
-        width: of the images, in pixels.
+        shape: images of all processes, and their height and width in pixels.
         seed: the run's seed.
         global_step: which batch.
+
+    Returns:
+        one Mix in mode `batch`; one for each image in the other modes, the same for both images of
+        a pair in mode `pair`.
+
+    Raises:
+        DataError: an odd number of images, which leaves one without a partner.
     """
-    mixup_alpha, cutmix_alpha = augment.mixup_alpha or 0.0, augment.cutmix_alpha or 0.0
-    if mixup_alpha == cutmix_alpha == 0:
+    if not mixes(augment):
         return UNMIXED
+    batch_size, height, width = shape
+    if batch_size % 2:
+        raise DataError(
+            f"a batch of {batch_size} images cannot be mixed in pairs; "
+            f"choose an even train.global_batch_size or set augment.mix_probability: 0.0"
+        )
     rng = numpy_rng(seed, "mix", global_step)
+    if augment.mix_mode == "batch":
+        return _draw(augment, height, width, rng)
+    count = batch_size // 2 if augment.mix_mode == "pair" else batch_size
+    drawn = tuple(_draw(augment, height, width, rng) for _ in range(count))
+    return drawn + drawn[::-1] if augment.mix_mode == "pair" else drawn
+
+
+def rows_of(mix: BatchMix, rows: npt.NDArray[np.int64]) -> BatchMix:
+    """The part of a process that holds some rows of the batch of all processes."""
+    return mix if isinstance(mix, Mix) else tuple(mix[row] for row in rows.tolist())
+
+
+def _draw(augment: AugmentConfig, height: int, width: int, rng: np.random.Generator) -> Mix:
+    """One draw; with a range of box sides CutMix is on, whatever its alpha (as in timm's Mixup)."""
+    mixup_alpha, cutmix_alpha = augment.mixup_alpha or 0.0, augment.cutmix_alpha or 0.0
+    minmax = augment.cutmix_minmax
     if rng.random() >= augment.mix_probability:
         return UNMIXED
     switch = rng.random() < augment.mix_switch_probability
-    if cutmix_alpha > 0 and (switch or mixup_alpha == 0):
+    if (cutmix_alpha > 0 or minmax is not None) and (switch or mixup_alpha == 0):
+        if minmax is not None:
+            return pasted(height, width, _box_within(minmax, height, width, rng))
         share = rng.beta(cutmix_alpha, cutmix_alpha)
         centre = int(rng.integers(height)), int(rng.integers(width))
         return cutmix(height, width, share, centre)
@@ -76,8 +112,29 @@ def cutmix(height: int, width: int, share: float, centre: tuple[int, int]) -> Mi
     side = math.sqrt(1.0 - share)
     top, bottom = _clipped(centre[0], int(height * side), height)
     left, right = _clipped(centre[1], int(width * side), width)
-    box = Box(top, left, bottom - top, right - left)
+    return pasted(height, width, Box(top, left, bottom - top, right - left))
+
+
+def pasted(height: int, width: int, box: Box) -> Mix:
+    """The CutMix of a box inside an image; the share is what the box leaves of it."""
     return Mix(share=1.0 - box.height * box.width / (height * width), box=box)
+
+
+def _box_within(
+    minmax: tuple[float, float], height: int, width: int, rng: np.random.Generator
+) -> Box:
+    """A box anywhere inside the image, whose sides are uniform in a range of shares of it.
+
+    The upper end is left out, as in timm, unless no whole number of pixels were left.
+    """
+    low, high = minmax
+    box_height, box_width = (
+        int(rng.integers(int(side * low), max(int(side * high), int(side * low) + 1)))
+        for side in (height, width)
+    )
+    top = int(rng.integers(height - box_height + 1))
+    left = int(rng.integers(width - box_width + 1))
+    return Box(top, left, box_height, box_width)
 
 
 def _clipped(centre: int, length: int, limit: int) -> tuple[int, int]:
@@ -85,26 +142,46 @@ def _clipped(centre: int, length: int, limit: int) -> tuple[int, int]:
     return max(0, centre - length // 2), min(limit, centre + (length + 1) // 2)
 
 
-def mix_images(images: Tensor, mix: Mix) -> Tensor:
-    """Mix each image with its partner.
+def mix_images(images: Tensor, mix: BatchMix) -> Tensor:
+    """Mix each image with its partner; both are taken as they were before.
 
     Args:
         images: normalised, shape (B, C, H, W).
         mix: what was drawn for this batch.
     """
-    if mix.share == 1.0:
-        return images
-    partners = images.flip(0)
-    if mix.box is None:
-        return images * mix.share + partners * (1.0 - mix.share)
-    top, left, height, width = mix.box
-    mixed = images.clone()
-    window = (..., slice(top, top + height), slice(left, left + width))
-    mixed[window] = partners[window]
+    if isinstance(mix, Mix):
+        return _mix_alike(images, mix)
+    blended = [UNMIXED.share if one.box else one.share for one in mix]
+    mixed = _blend(images, torch.tensor(blended, device=images.device).view(-1, 1, 1, 1))
+    for image, partner, one in zip(mixed, images.flip(0), mix, strict=True):
+        if one.box is not None:
+            _paste(image, partner, one.box)
     return mixed
 
 
-def mix_targets(labels: Tensor, mix: Mix, *, num_classes: int, smoothing: float) -> Tensor:
+def _mix_alike(images: Tensor, mix: Mix) -> Tensor:
+    if mix.share == 1.0:
+        return images
+    if mix.box is None:
+        return _blend(images, mix.share)
+    mixed = images.clone()
+    _paste(mixed, images.flip(0), mix.box)
+    return mixed
+
+
+def _blend(values: Tensor, share: Tensor | float) -> Tensor:
+    """`share` of each row and the rest of its partner's."""
+    return values * share + values.flip(0) * (1.0 - share)
+
+
+def _paste(images: Tensor, partners: Tensor, box: Box) -> None:
+    """Replace a window of images, (..., H, W), by that of their partners, in place."""
+    top, left, height, width = box
+    window = (..., slice(top, top + height), slice(left, left + width))
+    images[window] = partners[window]
+
+
+def mix_targets(labels: Tensor, mix: BatchMix, *, num_classes: int, smoothing: float) -> Tensor:
     """Soft targets: smoothed one-hot labels, mixed as the images are.
 
     With smoothing e and C classes the true class gets 1 - e + e / C, every other e / C.
@@ -121,6 +198,8 @@ def mix_targets(labels: Tensor, mix: Mix, *, num_classes: int, smoothing: float)
     off = smoothing / num_classes
     targets = torch.full((len(labels), num_classes), off, device=labels.device)
     targets.scatter_(1, labels[:, None], 1.0 - smoothing + off)
-    if mix.share == 1.0:
-        return targets
-    return targets * mix.share + targets.flip(0) * (1.0 - mix.share)
+    if isinstance(mix, Mix):
+        share: Tensor | float = mix.share
+    else:
+        share = torch.tensor([one.share for one in mix], device=labels.device)[:, None]
+    return _blend(targets, share)
