@@ -21,7 +21,8 @@ from deit_core.run_dir import write_atomic
 
 _WRAPPERS = ("model", "state_dict")
 """Keys under which training scripts put the weights: the reference's, and timm's."""
-_PARALLEL_PREFIX = "module."
+_PREFIXES = ("module.", "_orig_mod.")
+"""What DistributedDataParallel and torch.compile put before each name."""
 _NAMES_SHOWN = 3
 _DAMAGE = (
     *(EOFError, RuntimeError, AssertionError, LookupError),
@@ -56,7 +57,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The state dict in a .safetensors, .pth or .pt file, on the CPU.
 
-    Looks inside `{"model": ...}` and `{"state_dict": ...}`, and drops the prefix `module.`.
+    Looks inside `{"model": ...}` and `{"state_dict": ...}`. Where names have the prefix `module.`,
+    as in the published CaiT files, it is dropped, and so is whatever has no prefix beside them: the
+    reference does not look at it either.
 
     Raises:
         CheckpointError: no such file, not readable, damaged, or with something else in it.
@@ -66,18 +69,31 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if isinstance(values, Mapping) and isinstance(values.get(key), Mapping):
             values = values[key]
             break
+    if isinstance(values, Mapping):
+        values = _without_prefixes(values)
     if not isinstance(values, Mapping) or not _holds_only_tensors(values):
         raise CheckpointError(
             f"{path} holds no state dict; give the tensors by name, alone or under "
             f"{' or '.join(map(repr, _WRAPPERS))}"
         )
-    if all(name.startswith(_PARALLEL_PREFIX) for name in values):
-        return {name.removeprefix(_PARALLEL_PREFIX): tensor for name, tensor in values.items()}
     return dict(values)
 
 
+def _without_prefixes(values: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    for prefix in _PREFIXES:
+        inside = {
+            name.removeprefix(prefix): value
+            for name, value in values.items()
+            if isinstance(name, str) and name.startswith(prefix)
+        }
+        values = inside or values
+    return values
+
+
 def _holds_only_tensors(values: Mapping[str, Any]) -> bool:
-    return bool(values) and all(isinstance(tensor, Tensor) for tensor in values.values())
+    return bool(values) and all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in values.items()
+    )
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
