@@ -5,15 +5,17 @@ The launcher asks before it starts anything, the job asks again: the folder may 
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from deit_core.config import DataConfig
 from deit_core.errors import DataError
 from deit_core.identity import KNOWN_SOURCES
+from deit_core.layouts import imagenet, inaturalist
+from deit_core.layouts.huggingface import find_hub_data, hub_class_names, hub_errors
+from deit_core.layouts.image_folder import Split, class_folders, count_files
+from deit_core.layouts.published import PUBLISHED, cars_test_annotations, published_folder
+
+__all__ = ["Split", "check_classes", "count_classes", "count_images", "source_folder"]
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts the four files."""
@@ -21,32 +23,55 @@ DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 DOWNLOADS = Path("~/.cache/deit-sweeps").expanduser()
 """Where `python -m deit_core.data.download` puts a data set, and where it is looked for."""
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
-"""File names that are taken for images, in any case; other files are passed over."""
-
-Split = Literal["train", "val"]
-
 KNOWN_SIZES: dict[str, dict[Split, int]] = {
     "digits": {"train": 1000, "val": 797},
     "fashion_mnist": {"train": 60_000, "val": 10_000},
+    "cifar10": {"train": 50_000, "val": 10_000},
+    "cifar100": {"train": 50_000, "val": 10_000},
+    "flowers102": {"train": 2040, "val": 6149},
+    "stanford_cars": {"train": 8144, "val": 8041},
 }
-"""Images of the sources that are the same everywhere."""
+"""Images of the sources that are the same everywhere (arXiv 2012.12877, table 6, for most)."""
 
-_LAYOUT = "an image folder holds train/<class>/*.jpg and val/<class>/*.jpg"
-_SHOWN = 3
+INATURALIST_YEARS = {"inaturalist_2018": 2018, "inaturalist_2019": 2019}
 
 
 def count_classes(data: DataConfig) -> int:
     """The number of classes of a data set that is where the config says.
 
     Raises:
-        DataError: it is not there, or its folders are not as they must be.
+        DataError: it is not there, its files are not as they must be, or it has one class only.
     """
+    found = _count_classes(data)
+    check_classes(data, found)
+    return found
+
+
+def check_classes(data: DataConfig, found: int) -> None:
+    """Refuse data that nothing can be learnt from.
+
+    Raises:
+        DataError: fewer than two classes.
+    """
+    if found < 2:
+        raise DataError(
+            f"data.source {data.source} in {data.root} has {found} "
+            f"{'class' if found == 1 else 'classes'}; a classifier needs at least two"
+        )
+
+
+def _count_classes(data: DataConfig) -> int:
+    if data.source in INATURALIST_YEARS:
+        year = INATURALIST_YEARS[data.source]
+        return len(inaturalist.read_classes(given_root(data), year, data.category))
+    if data.source == "imagenet":
+        return len(imagenet.wnids(given_root(data)))
     if data.source == "image_folder":
-        assert data.root is not None, "config_checks asks for the root of an image folder"
-        return len(class_folders(data.root))
-    if data.source == "fashion_mnist":
-        fashion_mnist_folder(data.root)
+        return len(class_folders(given_root(data)))
+    if data.source == "huggingface":
+        return len(hub_class_names(find_hub_data(given_root(data)), data))
+    if data.source != "digits":
+        source_folder(data)
     return KNOWN_SOURCES[data.source].num_classes
 
 
@@ -60,40 +85,37 @@ def count_images(data: DataConfig, split: Split, *, enough: int) -> int:
     """
     if data.source in KNOWN_SIZES:
         return KNOWN_SIZES[data.source][split]
-    assert data.root is not None, "config_checks asks for the root of an image folder"
-    folder = Path(data.root) / split
-    count = 0
-    for name in class_folders(data.root):
-        wanted = max(1, enough - count)
-        try:
-            found = sum(1 for _ in itertools.islice(image_files(folder, name), wanted))
-        except OSError as error:
-            raise cannot_list(error) from None
-        if not found:
-            raise no_image(folder / name)
-        count += found
-    return min(count, enough)
+    root = given_root(data)
+    if data.source in INATURALIST_YEARS:
+        return inaturalist.count_images(root, INATURALIST_YEARS[data.source], split)
+    if data.source == "imagenet":
+        return imagenet.count_images(root, split, enough=enough)
+    if data.source == "huggingface":
+        hub = find_hub_data(root)
+        with hub_errors(root):
+            return hub.count(split)
+    return count_files(Path(root) / split, class_folders(root), enough=enough)
 
 
-def image_files(folder: Path, relative: str) -> Iterator[str]:
-    """Image files anywhere under `folder / relative`, relative to `folder`. Raises OSError."""
-    with os.scandir(folder / relative) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            path = f"{relative}/{entry.name}"
-            if entry.name.lower().endswith(IMAGE_SUFFIXES):
-                yield path
-            elif entry.is_dir():
-                yield from image_files(folder, path)
+def given_root(data: DataConfig) -> str:
+    """The root of a source that cannot do without."""
+    assert data.root is not None, "config_checks asks for the root"
+    return data.root
 
 
-def no_image(folder: Path) -> DataError:
-    """What to tell the user about an empty class."""
-    return DataError(
-        f"the class folder {folder} holds no image "
-        f"({', '.join(IMAGE_SUFFIXES)}); add images, or remove the class"
-    )
+def source_folder(data: DataConfig) -> Path:
+    """The folder of a published data set, under `data.root` or where downloads are put.
+
+    Raises:
+        DataError: it is not there, or a file is missing.
+    """
+    if data.source == "fashion_mnist":
+        return fashion_mnist_folder(data.root)
+    assert data.source in PUBLISHED
+    folder = published_folder(data.source, [Path(data.root)] if data.root else [DOWNLOADS])
+    if data.source == "stanford_cars":
+        cars_test_annotations(folder)
+    return folder
 
 
 def fashion_mnist_folder(root: str | None) -> Path:
@@ -112,65 +134,3 @@ def fashion_mnist_folder(root: str | None) -> Path:
         f"run `apt-get install dataset-fashion-mnist`, or "
         f"`python -m deit_core.data.download fashion_mnist`, and leave data.root out"
     )
-
-
-def class_folders(root: str) -> tuple[str, ...]:
-    """Names of the class folders, the same under train/ and val/, sorted.
-
-    Raises:
-        DataError: root, train/ or val/ is missing or may not be read, or the two differ.
-    """
-    try:
-        names = {name: _class_names(folder) for name, folder in _split_folders(Path(root)).items()}
-    except OSError as error:
-        raise cannot_list(error) from None
-    _check_same_classes(root, names["train"], names["val"])
-    return tuple(names["train"])
-
-
-def cannot_list(error: OSError) -> DataError:
-    """What to tell the user about a folder that cannot be listed."""
-    return DataError(
-        f"{error.filename} cannot be listed ({error.strerror}); "
-        f"make it readable, or give another data.root"
-    )
-
-
-def _split_folders(root: Path) -> dict[str, Path]:
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(f"data.root {root} {what}; {_LAYOUT}")
-    folders = {name: root / name for name in ("train", "val")}
-    missing = [f"{name}/" for name, folder in folders.items() if not folder.is_dir()]
-    if missing:
-        raise DataError(f"data.root {root} has no {' and no '.join(missing)}; {_LAYOUT}")
-    return folders
-
-
-def _class_names(folder: Path) -> list[str]:
-    """Names of the class folders, sorted; hidden ones are nobody's class."""
-    with os.scandir(folder) as entries:
-        names = sorted(
-            entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()
-        )
-    if not names:
-        raise DataError(f"{folder} holds no class folder; {_LAYOUT}")
-    return names
-
-
-def _check_same_classes(root: str, train: list[str], val: list[str]) -> None:
-    differences = [
-        f"{_shortened(sorted(set(one) - set(other)))} only in {where}/"
-        for where, one, other in (("train", train, val), ("val", val, train))
-        if set(one) - set(other)
-    ]
-    if differences:
-        raise DataError(
-            f"the class folders of {root} differ between train/ and val/: "
-            f"{', '.join(differences)}; both need the same classes"
-        )
-
-
-def _shortened(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

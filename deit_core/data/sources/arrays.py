@@ -1,4 +1,4 @@
-"""Sources that fit in memory: scikit-learn's digits and Fashion-MNIST."""
+"""Sources that fit in memory, as one array: scikit-learn's digits and Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _FASHION_PREFIX: dict[Split, str] = {"train": "train", "val": "t10k"}
 
 
 class ArraySource:
-    """Grey images held as one array.
+    """Grey or colour images held as one array.
 
     Args:
         name: what `describe` calls the source.
-        images: grey values, shape (N, H, W), uint8.
+        images: grey values, shape (N, H, W), or colours, shape (N, H, W, 3), uint8.
         labels: classes, shape (N,).
         class_names: name of each class.
-        in_chans: 3 repeats the grey value in three channels.
+        in_chans: 3 repeats a grey value in three channels; 1 makes colours grey.
     """
 
     in_memory = True
@@ -70,7 +70,7 @@ class ArraySource:
     def image(self, index: int) -> Image.Image:
         """See `ImageSource.image`."""
         image = Image.fromarray(self._images[index])
-        return image if self._mode == "L" else image.convert(self._mode)
+        return image if image.mode == self._mode else image.convert(self._mode)
 
     def describe(self, index: int) -> str:
         """Such as `digits[17]`."""

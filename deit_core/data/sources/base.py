@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from deit_core.errors import DataError
+from deit_core.layouts.image_folder import Split
 
-Split = Literal["train", "val"]
+__all__ = ["ImageSource", "Labels", "Split", "UnreadableImageError", "digest"]
+
 Labels = npt.NDArray[np.int64]
 
 

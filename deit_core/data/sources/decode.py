@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -28,11 +29,24 @@ def read_image(path: str, mode: str) -> Image.Image:
     Raises:
         UnreadableImageError: the file is missing, truncated, or no image.
     """
+    return _read(path, mode, name=path)
+
+
+def decode_image(content: bytes, mode: str, *, name: str) -> Image.Image:
+    """Decode the content of a file as `read_image` does; `name` is what errors call it.
+
+    Raises:
+        UnreadableImageError: the content is truncated, or no image.
+    """
+    return _read(BytesIO(content), mode, name=name)
+
+
+def _read(file: str | BytesIO, mode: str, *, name: str) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             return convert(image, mode)
     except _DECODER_ERRORS as error:
-        raise UnreadableImageError(path, _reason(error)) from None
+        raise UnreadableImageError(name, _reason(error)) from None
 
 
 def _reason(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""A folder of the user's own images: `train/<class>/...` and `val/<class>/...`."""
+"""Image files, each with a label: of a folder of the user's own, or of a published list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from PIL import Image
 
 from deit_core.data.sources.base import Labels, Split, digest
 from deit_core.data.sources.decode import read_image
-from deit_core.data_layout import cannot_list, class_folders, image_files, no_image
+from deit_core.errors import DataError
+from deit_core.layouts.image_folder import class_folders, list_files
 
 
 class FolderSource:
@@ -66,18 +67,26 @@ def open_image_folder(root: str, split: Split, *, in_chans: int) -> FolderSource
         DataError: root, train/ or val/ is missing or may not be read, the two name different
             classes, or a class is without images.
     """
-    names = class_folders(root)
-    folder = Path(root) / split
-    paths: list[str] = []
-    counts: list[int] = []
-    for name in names:
-        try:
-            found = sorted(image_files(folder, name))
-        except OSError as error:
-            raise cannot_list(error) from None
-        if not found:
-            raise no_image(folder / name)
-        paths += found
-        counts.append(len(found))
-    labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    return open_classes(Path(root) / split, class_folders(root), in_chans=in_chans)
+
+
+def open_classes(folder: Path, names: tuple[str, ...], *, in_chans: int) -> FolderSource:
+    """The images of class folders; the place of a class in `names` is its label.
+
+    Raises:
+        DataError: a class is without images, or may not be read.
+    """
+    found = [list_files(folder, name) for name in names]
+    labels = np.repeat(np.arange(len(names), dtype=np.int64), [len(files) for files in found])
+    paths = [path for files in found for path in files]
     return FolderSource(folder, paths, labels, class_names=names, in_chans=in_chans)
+
+
+def check_unpacked(source: FolderSource, how_to_get: str) -> None:
+    """Whether the images of a published list are there, judged by the first.
+
+    Raises:
+        DataError: it is missing.
+    """
+    if len(source) and not os.path.exists(source.describe(0)):
+        raise DataError(f"the image {source.describe(0)} is missing; {how_to_get}")
