@@ -242,6 +242,27 @@ def test_the_teacher_is_the_authors(load):
         assert config.distill.alpha == 0.5
 
 
+@pytest.mark.parametrize(
+    ("name", "rates"),
+    [
+        # facebookresearch/deit's own loop with timm's scheduler: one epoch late (its issue 145)
+        ("deit_base_imagenet", {0: 1e-6, 1: 1e-6, 2: 2.008e-4, 5: 8.002e-4, 6: 9.9932e-4}),
+        ("deit_base_384_finetune", {0: 1e-6, 1: 1e-6, 2: 1.8e-6, 6: 5e-6, 29: 5e-6}),
+    ],
+)
+def test_every_epoch_has_the_reference_s_rate(load, name, rates):
+    from deit_core.data.stream import TrainStream
+    from deit_core.optim.schedule import Schedule
+
+    config = load(name)
+    steps = TrainStream.of(config, 1_281_167).steps_per_epoch
+    assert steps == 1_281_024 // config.train.global_batch_size
+    schedule = Schedule(config, steps, parse_duration(config.train.duration).steps(steps))
+    for epoch, rate in rates.items():
+        for step in (epoch * steps, (epoch + 1) * steps - 1):
+            assert schedule(step) == pytest.approx(rate, rel=1e-5)
+
+
 def row_of(load, name):
     """A recipe's row of docs/recipes.md: the first line of each field of its header."""
     title, fields = header_of(RECIPES[name])
