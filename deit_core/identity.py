@@ -36,6 +36,9 @@ SectionType = TypeVar("SectionType", bound=Section)
 ID_LENGTH = 12
 """Hex digits of a trial id: 48 bits, a collision among 10,000 trials has odds of 1 in 5 million."""
 
+_SHARED_TRAIN = ("duration", "global_batch_size", "micro_batch_size", "precision")
+"""Fields of `train` that are one for all students of a cohort."""
+
 _WITHOUT_EFFECT = {
     "data": ("workers",),
     "train": ("device", "threads", "checkpoint_every_s", "checkpoint_every_epochs"),
@@ -306,7 +309,7 @@ def stream_key(config: RunConfig) -> str:
         "augment": values["augment"],
         "eval": values["eval"],
         "image": [values["model"][key] for key in ("img_size", "in_chans", "num_classes")],
-        "train": [values["train"][key] for key in ("duration", "global_batch_size", "precision")],
+        "train": [values["train"][key] for key in _SHARED_TRAIN],
     }
     return _digest(shared)
 

@@ -34,12 +34,15 @@ class RawBatch(NamedTuple):
     """Shape (B, C, S, S), uint8."""
     labels: Tensor
     """Shape (B,), int64."""
+    indices: Tensor
+    """Number of each image in its source, shape (B,), int64."""
     unreadable: tuple[str, ...]
     """Files that were met and are broken."""
 
     def in_own_memory(self) -> RawBatch:
         """A copy to keep: what loader processes send lies in shared memory, which may be small."""
-        return self._replace(images=self.images.clone(), labels=self.labels.clone())
+        copies = {name: getattr(self, name).clone() for name in ("images", "labels", "indices")}
+        return self._replace(**copies)
 
 
 class TrainFetcher:
@@ -62,13 +65,13 @@ class TrainFetcher:
     def __getitem__(self, global_step: int) -> RawBatch:
         """Make the batch of one step."""
         pixels: list[Pixels] = []
-        labels: list[int] = []
+        indices: list[int] = []
         unreadable: list[str] = []
         for ref in self._stream.sample_refs(global_step, self._rows):
             index, prepared = self._readable(ref.index, unreadable)
             pixels.append(self._augment(prepared, ref))
-            labels.append(int(self._source.labels[index]))
-        return to_raw_batch(np.stack(pixels), labels, unreadable)
+            indices.append(index)
+        return _raw_batch(np.stack(pixels), self._source, indices, unreadable)
 
     def _readable(self, index: int, unreadable: list[str]) -> tuple[int, Image.Image | Pixels]:
         """The image at `index`, or the first readable one after it, and its index."""
@@ -112,11 +115,15 @@ class EvalFetcher:
     def __len__(self) -> int:
         return math.ceil(len(self._source) / self._batch_size)
 
+    def empty(self) -> RawBatch:
+        """A batch without images."""
+        return _raw_batch(np.empty((0, *self._shape), dtype=np.uint8), self._source, [], [])
+
     def __getitem__(self, number: int) -> RawBatch:
         """Make batch `number`."""
         first = number * self._batch_size
         pixels: list[Pixels] = []
-        labels: list[int] = []
+        indices: list[int] = []
         unreadable: list[str] = []
         for index in range(first, min(first + self._batch_size, len(self._source))):
             try:
@@ -125,23 +132,19 @@ class EvalFetcher:
                 unreadable.append(error.name)
                 continue
             pixels.append(eval_pixels(image, self._shape[0], self._crop_ratio))
-            labels.append(int(self._source.labels[index]))
+            indices.append(index)
         stacked = np.stack(pixels) if pixels else np.empty((0, *self._shape), dtype=np.uint8)
-        return to_raw_batch(stacked, labels, unreadable)
+        return _raw_batch(stacked, self._source, indices, unreadable)
 
 
-def to_raw_batch(
-    pixels: npt.NDArray[np.uint8], labels: list[int], unreadable: list[str]
+def _raw_batch(
+    pixels: npt.NDArray[np.uint8], source: ImageSource, indices: list[int], unreadable: list[str]
 ) -> RawBatch:
-    """Channels first, as tensors.
-
-    Args:
-        pixels: shape (B, S, S, C).
-        labels: B classes.
-        unreadable: names of broken files.
-    """
+    """Channels first, as tensors; `pixels` has shape (B, S, S, C)."""
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    return RawBatch(images, torch.tensor(labels, dtype=torch.int64), tuple(unreadable))
+    numbers = np.array(indices, dtype=np.int64)
+    labels = torch.from_numpy(source.labels[numbers].astype(np.int64))
+    return RawBatch(images, labels, torch.from_numpy(numbers), tuple(unreadable))
 
 
 def _prepared_bytes(source: ImageSource, augment: TrainAugment) -> float:

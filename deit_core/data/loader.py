@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ class EvalBatch:
     """Normalised, shape (B, C, S, S), float32, on the device; B may be 0 where no file is whole."""
     labels: Tensor
     """Shape (B,), int64, on the device."""
+    indices: Tensor
+    """Number of each image in val, shape (B,), int64, on the CPU."""
     unreadable: tuple[str, ...]
     """Broken files that were left out."""
 
@@ -113,31 +116,47 @@ def _mixed(
 class EvalLoader:
     """The batches of val in order; iterate as often as needed. The last batch is smaller.
 
-    A set of up to 256 MiB of pixels is decoded once and kept.
+    A set of up to 256 MiB of pixels is decoded once and kept. Of several processes each is given
+    every so manieth batch; all are given equally many, the last of which may be empty.
 
     Args:
         source: the val split.
         config: resolved.
         device: where the tensors are wanted.
+        shard: which process asks.
 
     Raises:
         DataError: from an iteration in which no image could be read.
     """
 
-    def __init__(self, source: ImageSource, config: RunConfig, *, device: torch.device) -> None:
+    def __init__(
+        self,
+        source: ImageSource,
+        config: RunConfig,
+        *,
+        device: torch.device,
+        shard: Shard = WHOLE,
+    ) -> None:
         self._source = source
         self._config = config
         self._device = device
         self._normalise = Normalise(config, device)
         self._fetcher = EvalFetcher(source, config)
+        self._numbers = range(shard.rank, len(self._fetcher), shard.world)
+        self._rounds = math.ceil(len(self._fetcher) / shard.world)
         self._keep = self._fetcher.nbytes <= CACHE_LIMIT_BYTES
         self._kept: list[RawBatch] = []
 
     def __len__(self) -> int:
-        return len(self._fetcher)
+        return self._rounds
 
     def __iter__(self) -> Iterator[EvalBatch]:
-        if len(self._kept) == len(self):
+        yield from self._own_batches()
+        if len(self._numbers) < self._rounds:
+            yield self._finished(self._fetcher.empty())
+
+    def _own_batches(self) -> Iterator[EvalBatch]:
+        if len(self._kept) == len(self._numbers):
             yield from map(self._finished, self._kept)
             return
         self._kept.clear()
@@ -148,18 +167,19 @@ class EvalLoader:
                 if self._keep:
                     self._kept.append(raw.in_own_memory())
                 yield self._finished(raw)
-        if not readable:
+        if self._numbers and not readable:
             raise DataError(
                 f"none of the {len(self._source)} val images can be read, "
                 f"{self._source.describe(0)} among them; check the files under data.root"
             )
 
     def _fetch(self) -> Generator[RawBatch, None, None]:
-        return _fetch(self._fetcher, range(len(self)), self._source, self._config, self._device)
+        return _fetch(self._fetcher, self._numbers, self._source, self._config, self._device)
 
     def _finished(self, raw: RawBatch) -> EvalBatch:
         labels = raw.labels.to(self._device, non_blocking=True)
-        return EvalBatch(self._normalise(raw.images), labels, tuple(raw.unreadable))
+        images = self._normalise(raw.images)
+        return EvalBatch(images, labels, raw.indices, tuple(raw.unreadable))
 
 
 class Normalise:

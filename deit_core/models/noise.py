@@ -1,60 +1,87 @@
 """Dropout and stochastic depth whose masks are keyed, not consumed.
 
 A mask is a pure function of (seed, step, layer, position of the sample in the global batch), so it
-does not depend on restarts, on the number of processes, or on what else drew random numbers.
+does not depend on restarts, on the number of processes, on how a batch is cut into micro-batches,
+or on what else drew random numbers.
 
-Shape suffixes: B samples in this process, G samples in the global batch.
+Shape suffixes: B samples in this forward pass, G samples in the global batch.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from deit_core.data.rng import key64
+from deit_core.data.rng import key64, numpy_rng
 from deit_core.models.wrapping import unwrap
+
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class StepKey:
-    """Which step the masks are for, and which rows of the global batch this process holds."""
+    """Which step the masks are for, and which rows of the global batch a forward pass holds."""
 
     seed: int
     step: int
-    first_sample: int = 0
-    global_batch: int | None = None
-    """Samples over all processes; where None, this process holds the last of them."""
+    rows: Rows
+    global_batch: int
 
 
 class KeySlot:
-    """The present key of a model, shared by its noise layers. Empty: torch's global generator."""
+    """The present key of a model, shared by its noise layers. Empty: torch's global generator.
+
+    Stochastic depth is drawn for all layers at once when the key is set: one draw instead of one
+    for each branch, and nothing random is left in the forward pass for torch.compile to stop at.
+    """
 
     def __init__(self) -> None:
         self.key: StepKey | None = None
+        self.drop_path_scales: dict[int, Tensor] = {}
+        """By site, shape (B, 1, 1): 0 where the branch is skipped, else 1 / (1 - rate)."""
+        self._drop_path_rates: dict[int, float] = {}
+
+    def register_drop_path(self, site: int, rate: float) -> None:
+        """Have the masks of a layer drawn with each key."""
+        self._drop_path_rates[site] = rate
+
+    def set(self, key: StepKey, device: torch.device) -> None:
+        """Use the key from now on."""
+        self.key = key
+        rates = self._drop_path_rates
+        if not rates:
+            return
+        drawn = numpy_rng(key.seed, "drop_path", key.step).random((len(rates), key.global_batch))
+        keep = 1.0 - np.array(list(rates.values()))[:, None]
+        kept = drawn[:, key.rows] < keep
+        scales = np.divide(kept, keep, out=np.zeros(kept.shape), where=keep > 0)
+        on_device = torch.from_numpy(scales.astype(np.float32)).to(device, non_blocking=True)
+        self.drop_path_scales = dict(zip(rates, on_device[:, :, None, None], strict=True))
+
+    def clear(self) -> None:
+        """Draw from torch's global generator again."""
+        self.key = None
+        self.drop_path_scales = {}
 
 
-class KeyedNoise(nn.Module):
-    """Zeroes parts of its input in training and scales up the rest; free at rate 0 and in eval.
+class Dropout(nn.Module):
+    """Zeroes single numbers of its input in training; scales up the rest. Free at rate 0.
 
     Args:
         rate: probability of zeroing.
         slot: where the model keeps its step key.
-        site: number of this layer in the model; layers of one model have different ones.
+        site: number of this layer in the model; the dropouts of one model have different ones.
     """
-
-    purpose: str
 
     def __init__(self, rate: float, slot: KeySlot, site: int) -> None:
         super().__init__()
         self.rate = rate
         self.slot = slot
         self.site = site
-
-    def mask_shape(self, shape: torch.Size) -> tuple[int, ...]:
-        """Shape of one sample's mask, for inputs of `shape` (B, ...)."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Any (B, ...) to the same shape."""
@@ -64,54 +91,63 @@ class KeyedNoise(nn.Module):
         scale = (self._uniform(x) < keep).to(x.dtype)
         return x * (scale.div_(keep) if keep > 0.0 else scale)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _uniform(self, x: Tensor) -> Tensor:
-        """Numbers in [0, 1) for the rows of `x`: drawn for the global batch, then cut."""
-        batch, per_sample = x.shape[0], self.mask_shape(x.shape)
+        """Numbers in [0, 1) for `x`: drawn for the global batch, then cut."""
         key = self.slot.key
         if key is None:
-            return torch.rand(batch, *per_sample, device=x.device)
-        end = key.first_sample + batch
-        total = end if key.global_batch is None else key.global_batch
-        if end > total:
-            raise ValueError(f"samples {key.first_sample} to {end} of a global batch of {total}")
+            return torch.rand(x.shape, device=x.device)
+        _check_rows(key, x.shape[0])
         generator = torch.Generator(x.device)
-        generator.manual_seed(key64(key.seed, self.purpose, key.step, self.site))
-        drawn_G = torch.rand(total, *per_sample, generator=generator, device=x.device)
-        return drawn_G[key.first_sample : end]
+        generator.manual_seed(key64(key.seed, "dropout", key.step, self.site))
+        drawn_G = torch.rand(key.global_batch, *x.shape[1:], generator=generator, device=x.device)
+        return drawn_G[torch.from_numpy(key.rows).to(x.device)]
 
     def extra_repr(self) -> str:
         """Shown by print(model)."""
         return f"rate={self.rate:.4g}"
 
 
-class Dropout(KeyedNoise):
-    """Zeroes single numbers."""
+class DropPath(nn.Module):
+    """Stochastic depth (arXiv 1603.09382): zeroes a residual branch for whole samples in training.
 
-    purpose = "dropout"
+    Args:
+        rate: probability of zeroing.
+        slot: where the model keeps its step key.
+        site: number of this layer in the model; the layers of one model have different ones.
+    """
 
-    def mask_shape(self, shape: torch.Size) -> tuple[int, ...]:
-        """One draw for each number."""
-        return tuple(shape[1:])
+    def __init__(self, rate: float, slot: KeySlot, site: int) -> None:
+        super().__init__()
+        self.rate = rate
+        self.slot = slot
+        self.site = site
+        if rate > 0.0:
+            slot.register_drop_path(site, rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, D) to the same shape."""
+        if self.rate == 0.0 or not self.training:
+            return x
+        scale = self.slot.drop_path_scales.get(self.site)
+        if scale is None:
+            keep = 1.0 - self.rate
+            drawn = torch.rand((x.shape[0], 1, 1), device=x.device) < keep
+            return x * (drawn.to(x.dtype) / keep if keep > 0.0 else drawn.to(x.dtype))
+        return x * scale.to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """Shown by print(model)."""
+        return f"rate={self.rate:.4g}"
 
 
-class DropPath(KeyedNoise):
-    """Stochastic depth (arXiv 1603.09382): zeroes a residual branch for whole samples."""
-
-    purpose = "drop_path"
-
-    def mask_shape(self, shape: torch.Size) -> tuple[int, ...]:
-        """One draw for each sample."""
-        return (1,) * (len(shape) - 1)
+def _check_rows(key: StepKey, batch: int) -> None:
+    if batch != len(key.rows):
+        raise ValueError(f"{batch} samples, but the step key is for {len(key.rows)}")
 
 
-def set_step_key(
-    model: nn.Module,
-    seed: int,
-    step: int,
-    first_sample: int = 0,
-    global_batch: int | None = None,
-) -> None:
-    """Key the random masks of the next forward passes in training.
+def set_step_key(model: nn.Module, seed: int, step: int, rows: Rows, global_batch: int) -> None:
+    """Key the random masks of the next forward pass in training.
 
     This package's models draw from the key alone. A timm model draws from torch's global generator,
     which is therefore seeded here: call this right before the model's forward pass.
@@ -120,13 +156,14 @@ def set_step_key(
         model: any model, also inside DistributedDataParallel.
         seed: the run's seed.
         step: optimiser step.
-        first_sample: position in the global batch of the first image of this process.
-        global_batch: images over all processes; the end of this process's images when None.
+        rows: position of each image of the pass in the batch of all processes, shape (B,).
+        global_batch: images over all processes.
     """
-    slot = getattr(unwrap(model), "key_slot", None)
+    inner = unwrap(model)
+    slot = getattr(inner, "key_slot", None)
     if isinstance(slot, KeySlot):
-        slot.key = StepKey(seed, step, first_sample, global_batch)
-    _seed_global_generators(key64(seed, "torch", step, first_sample))
+        slot.set(StepKey(seed, step, rows, global_batch), next(inner.parameters()).device)
+    _seed_global_generators(key64(seed, "torch", step, int(rows[0])))
 
 
 def _seed_global_generators(key: int) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import shutil
 import socket
-from collections.abc import Generator, Sequence
-from functools import partial
-from os import getpid
+from collections.abc import Callable, Generator, Sequence
+from os import environ, getpid
+from pathlib import Path
 
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from deit_core.config import RunConfig
 from deit_core.data.loader import EvalLoader, TrainBatch, train_batches
+from deit_core.data.shard import Shard
 from deit_core.data.sources import ImageSource, open_source
 from deit_core.data.stream import TrainStream
 from deit_core.distill.task import DistillationTask
 from deit_core.distill.teacher import Teacher, load_teacher
 from deit_core.duration import parse_duration
-from deit_core.errors import ConfigError, DataError, Problem, UserError
+from deit_core.errors import CheckpointError, ConfigError, DataError, Problem, UserError
 from deit_core.identity import resolve, stream_key, teacher_key
 from deit_core.models import build_model
 from deit_core.optim.ema import ModelEma
@@ -25,11 +30,14 @@ from deit_core.optim.params import build_optimizer
 from deit_core.optim.schedule import Schedule
 from deit_core.records import EnvRecord
 from deit_core.run_dir import RunDir
-from deit_core.train.precision import autocast_factory
+from deit_core.train.dist import Ranks
+from deit_core.train.learner import Learner
+from deit_core.train.precision import autocast_factory, loss_scaler
 from deit_core.train.progress import ProgressView
 from deit_core.train.sinks import JsonlSink, StatusFile
-from deit_core.train.student import DataFacts, Learner, Student, Timetable, starting_status
+from deit_core.train.student import DataFacts, Student, starting_status
 from deit_core.train.tensorboard import TensorBoardSink
+from deit_core.train.timetable import Timetable
 from deit_core.train.trainer import Shared
 
 _log = logging.getLogger(__name__)
@@ -72,7 +80,7 @@ def num_classes_of(config: RunConfig, source: ImageSource) -> int:
 
 
 def build_shared(
-    configs: Sequence[RunConfig], run: RunDir, device: torch.device
+    configs: Sequence[RunConfig], run: RunDir, device: torch.device, ranks: Ranks
 ) -> tuple[Shared, int]:
     """Data, teacher and precision of a cohort; also the steps of an epoch."""
     config = resolve(configs[0])
@@ -84,8 +92,8 @@ def build_shared(
     num_classes = num_classes_of(config, train)
     stream = TrainStream.of(config, len(train))
     shared = Shared(
-        train_batches=partial(_train_batches, train, config, num_classes, device),
-        eval_batches=EvalLoader(val, config, device=device),
+        train_batches=_train_batches(train, config, num_classes, device, ranks.shard),
+        eval_batches=EvalLoader(val, config, device=device, shard=ranks.shard),
         teacher=_build_teacher(configs, run, num_classes, device),
         autocast=autocast_factory(device, config.train.precision),
         device=device,
@@ -95,21 +103,27 @@ def build_shared(
             fingerprint=f"{train.fingerprint()}-{val.fingerprint()}",
         ),
         warn=_warn_unreadable,
+        ranks=ranks,
+        teacher_batch_size=config.train.micro_batch_size,
     )
     return shared, stream.steps_per_epoch
 
 
 def _train_batches(
-    source: ImageSource,
-    config: RunConfig,
-    num_classes: int,
-    device: torch.device,
-    first: int,
-    last: int,
-) -> Generator[TrainBatch, None, None]:
-    return train_batches(
-        source, config, num_classes=num_classes, first_step=first, last_step=last, device=device
-    )
+    source: ImageSource, config: RunConfig, num_classes: int, device: torch.device, shard: Shard
+) -> Callable[[int, int], Generator[TrainBatch, None, None]]:
+    def batches(first: int, last: int) -> Generator[TrainBatch, None, None]:
+        return train_batches(
+            source,
+            config,
+            num_classes=num_classes,
+            first_step=first,
+            last_step=last,
+            device=device,
+            shard=shard,
+        )
+
+    return batches
 
 
 def _warn_unreadable(path: str) -> None:
@@ -150,20 +164,73 @@ def build_timetable(config: RunConfig, steps_per_epoch: int) -> Timetable:
 
 
 def build_learner(
-    config: RunConfig, *, num_classes: int, timetable: Timetable, device: torch.device
+    config: RunConfig,
+    *,
+    num_classes: int,
+    timetable: Timetable,
+    device: torch.device,
+    ranks: Ranks,
 ) -> Learner:
     """Model, optimiser, schedule, task and EMA of one student."""
     config = resolve(config)
-    model = build_model(config.model, num_classes=num_classes, seed=config.seed).to(device)
-    model.train()
+    model = ranks.together(lambda: _build_student_model(config, num_classes)).to(device)
     decay = config.train.ema_decay
-    return Learner(
+    learner = Learner(
         model=model,
+        runner=_runner(model, config, device, ranks),
         optimizer=build_optimizer(model, config.optim),
         schedule=Schedule(config, timetable.steps_per_epoch, timetable.total_steps),
         task=DistillationTask(config.distill, config.train.loss),
         ema=ModelEma(model, decay) if decay is not None else None,
+        scaler=loss_scaler(device, config.train.precision),
+        seed=config.seed,
+        global_batch_size=config.train.global_batch_size,
+        micro_batch_size=config.train.micro_batch_size,
+        clip_grad_norm=config.optim.clip_grad_norm,
+        eval_mode=config.finetune is not None and config.finetune.eval_mode,
     )
+    learner.train_mode()
+    return learner
+
+
+def _build_student_model(config: RunConfig, num_classes: int) -> nn.Module:
+    """The model at its initial, or given, weights; a head that nothing trains is frozen.
+
+    An untrained head has no gradient: frozen, it needs no place in the optimiser, and processes
+    that add up gradients do not wait for its.
+    """
+    model = build_model(config.model, num_classes=num_classes, seed=config.seed)
+    finetune = config.finetune
+    if finetune is not None:
+        raise NotImplementedError
+    fuses = finetune is not None and finetune.eval_mode
+    head_dist = getattr(model, "head_dist", None)
+    if isinstance(head_dist, nn.Module) and config.distill.kind == "none" and not fuses:
+        head_dist.requires_grad_(False)
+    return model
+
+
+def _runner(model: nn.Module, config: RunConfig, device: torch.device, ranks: Ranks) -> nn.Module:
+    """The model as training calls it."""
+    if config.train.compile:
+        _check_compiler(device)
+        model.compile()
+    if ranks.world == 1:
+        return model
+    ids = [device] if device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
+
+
+def _check_compiler(device: torch.device) -> None:
+    """On a CPU, torch.compile writes C++."""
+    if device.type == "cpu" and not shutil.which(environ.get("CXX", "g++")):
+        raise ConfigError(
+            Problem(
+                ("train", "compile"),
+                "true needs a C++ compiler on a CPU, and there is no g++ (or what CXX names); "
+                "install one, or set train.compile: false",
+            )
+        )
 
 
 def build_student(
@@ -177,7 +244,8 @@ def build_student(
     if steps_per_epoch < 1:
         raise DataError(f"{run.path} has no training step in an epoch")
     timetable = build_timetable(config, steps_per_epoch)
-    status = StatusFile(run, run.read_status())
+    ranks = shared.ranks
+    status = StatusFile(run, run.read_status(), writes=ranks.leads)
     student = Student(
         run=run,
         trial=run.read_trial(),
@@ -187,20 +255,29 @@ def build_student(
             num_classes=shared.facts.num_classes,
             timetable=timetable,
             device=shared.device,
+            ranks=ranks,
         ),
         timetable=timetable,
         status=status,
         view=view,
         inputs=_inputs(config, shared),
+        ranks=ranks,
     )
     student.restore(shared.device)
     student.status.update(force=True, step=student.step, total_steps=timetable.total_steps)
-    student.sinks.append(JsonlSink(run))
-    if config.logging.tensorboard:
-        folder = run.tensorboard_dir()
-        purge = student.first_step + 1 if status.record.attempt > 1 else None
-        student.sinks.append(TensorBoardSink(folder, student.trial, config, purge_step=purge))
+    if ranks.leads:
+        _add_sinks(student)
     return student
+
+
+def _add_sinks(student: Student) -> None:
+    student.sinks.append(JsonlSink(student.run))
+    if student.config.logging.tensorboard:
+        folder = student.run.tensorboard_dir()
+        purge = student.first_step + 1 if student.status.record.attempt > 1 else None
+        student.sinks.append(
+            TensorBoardSink(folder, student.trial, student.config, purge_step=purge)
+        )
 
 
 def _inputs(config: RunConfig, shared: Shared) -> dict[str, str]:
@@ -208,7 +285,17 @@ def _inputs(config: RunConfig, shared: Shared) -> dict[str, str]:
     inputs = {"data": shared.facts.fingerprint}
     if shared.teacher is not None and config.distill.kind != "none":
         inputs["teacher"] = shared.teacher.fingerprint()
+    if config.finetune is not None:
+        inputs["finetune checkpoint"] = _file_digest(Path(config.finetune.checkpoint))
     return inputs
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
 
 
 def begin_attempt(run: RunDir, env: EnvRecord) -> None:

@@ -20,18 +20,34 @@ _LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn",
 _PATCH_LIMIT_BYTES = 1_000_000
 
 
-def choose_device(config: TrainConfig) -> torch.device:
+def choose_device(config: TrainConfig, local_rank: int = 0) -> torch.device:
     """The device to train on; `auto` takes CUDA where there is one.
 
+    Args:
+        config: what is asked for.
+        local_rank: which process of this machine asks; each takes a GPU of its own.
+
     Raises:
-        ConfigError: CUDA is asked for and not there.
+        ConfigError: CUDA is asked for and not there, or has fewer GPUs than there are processes.
     """
     available = torch.cuda.is_available()
     if config.device == "cuda" and not available:
         raise ConfigError(
             Problem(("train", "device"), "'cuda' is given, but torch sees no GPU; use auto or cpu")
         )
-    return torch.device("cuda" if available and config.device != "cpu" else "cpu")
+    if not available or config.device == "cpu":
+        return torch.device("cpu")
+    found = torch.cuda.device_count()
+    if local_rank >= found:
+        raise ConfigError(
+            Problem(
+                ("train", "device"),
+                f"process {local_rank} of this machine needs a GPU of its own, but torch sees "
+                f"{found}; start as many processes as there are GPUs",
+            )
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
 
 
 def set_threads(config: TrainConfig) -> int:

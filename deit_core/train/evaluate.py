@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deit_core.data.loader import EvalBatch
 from deit_core.models import HeadLogits, head_logits
+from deit_core.train.dist import ALONE, Ranks
 
 AutocastFactory = Callable[[], AbstractContextManager[object]]
 
@@ -19,8 +20,7 @@ class HeadScore:
     """Sums over val for one set of logits; kept on the device until `result`."""
 
     def __init__(self, device: torch.device) -> None:
-        self._sums = torch.zeros(3, dtype=torch.float64, device=device)
-        self._images = 0
+        self._sums = torch.zeros(4, dtype=torch.float64, device=device)
 
     def add(self, logits_BC: Tensor, labels_B: Tensor) -> None:
         """Count one batch; every image once, no padding."""
@@ -28,12 +28,18 @@ class HeadScore:
         top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
         hits = top5 == labels_B[:, None]
         loss = F.cross_entropy(logits, labels_B, reduction="none").double().sum()
-        self._sums += torch.stack([hits[:, 0].sum().double(), hits.any(dim=1).sum().double(), loss])
-        self._images += len(labels_B)
+        images = torch.full_like(loss, len(labels_B))
+        counts = [hits[:, 0].sum().double(), hits.any(dim=1).sum().double()]
+        self._sums += torch.stack([*counts, loss, images])
+
+    def merge(self, ranks: Ranks) -> None:
+        """Add up what all processes have counted."""
+        ranks.sum(self._sums)
 
     def result(self, suffix: str = "", prefix: str = "val") -> dict[str, float]:
         """top-1 and top-5 in percent, mean cross-entropy; keys like `val_top1_cls`."""
-        top1, top5, loss = (self._sums / max(1, self._images)).tolist()
+        *sums, images = self._sums.tolist()
+        top1, top5, loss = (value / max(1, images) for value in sums)
         return {
             f"{prefix}_top1{suffix}": 100 * top1,
             f"{prefix}_top5{suffix}": 100 * top5,
@@ -62,6 +68,11 @@ class ModelScore:
         if self._ema is not None:
             averaged = head_logits(self._ema, images)
             self._scores["ema"].add(fused_logits(averaged, fuse=self._fuse), labels)
+
+    def merge(self, ranks: Ranks) -> None:
+        """Add up what all processes have counted."""
+        for score in self._scores.values():
+            score.merge(ranks)
 
     def result(self) -> dict[str, float]:
         """All metrics of the pass."""
@@ -92,11 +103,13 @@ def evaluate_models(
     batches: Iterable[EvalBatch],
     autocast: AutocastFactory,
     modules: Sequence[nn.Module],
+    ranks: Ranks = ALONE,
 ) -> tuple[dict[str, dict[str, float]], int]:
-    """Evaluate several models on one pass of val.
+    """Evaluate several models on one pass of val, each process on its batches.
 
     Returns:
-        Metrics by the keys of `models`, and the number of images they were measured on.
+        Metrics by the keys of `models`, and the number of images they were measured on: over all
+        processes, each image once.
     """
     images = 0
     with evaluation_mode(modules), autocast():
@@ -106,22 +119,30 @@ def evaluate_models(
             for score in models.values():
                 score.add(batch.images, batch.labels)
             images += len(batch.labels)
-    return {key: score.result() for key, score in models.items()}, images
+    for score in models.values():
+        score.merge(ranks)
+    total = ranks.sum(torch.tensor(images, device=_device_of(modules)))
+    return {key: score.result() for key, score in models.items()}, int(total)
+
+
+def _device_of(modules: Sequence[nn.Module]) -> torch.device:
+    return next(modules[0].parameters()).device
 
 
 class evaluation_mode(AbstractContextManager[None]):  # noqa: N801 - reads as a with-statement
-    """Modules in eval mode inside the block, back in train mode after it."""
+    """Modules in eval mode inside the block, back in their own mode after it."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._modules = modules
+        self._training = [module.training for module in modules]
 
     def __enter__(self) -> None:
         for module in self._modules:
             module.eval()
 
     def __exit__(self, *_: object) -> None:
-        for module in self._modules:
-            module.train()
+        for module, training in zip(self._modules, self._training, strict=True):
+            module.train(training)
 
 
 @torch.no_grad()
@@ -130,6 +151,7 @@ def evaluate_teacher(
     batches: Iterator[EvalBatch] | Iterable[EvalBatch],
     autocast: AutocastFactory,
     device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> float:
     """Top-1 of the teacher on val, in percent."""
     score = HeadScore(device)
@@ -137,4 +159,5 @@ def evaluate_teacher(
         for batch in batches:
             if len(batch.labels):
                 score.add(teacher(batch.images), batch.labels)
+    score.merge(ranks)
     return score.result()["val_top1"]

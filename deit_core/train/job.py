@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from deit_core.config import RunConfig
 from deit_core.errors import RunDirError, UserError
-from deit_core.records import FINISHED_STATES, FailureKind
+from deit_core.records import FINISHED_STATES, EnvRecord, FailureKind
 from deit_core.run_dir import RunDir
 from deit_core.train.build import begin_attempt, build_shared, build_student, check_cohort
+from deit_core.train.dist import Ranks, open_ranks, ranks_of
 from deit_core.train.env import choose_device, describe_environment, set_threads
 from deit_core.train.progress import ProgressView, open_progress
 from deit_core.train.signals import StopRequest
@@ -39,24 +43,24 @@ def run_job(paths: Sequence[Path]) -> int:
     runs = [RunDir(path) for path in paths]
     for run in runs:
         run.read_trial()
+    ranks = ranks_of(os.environ)
     with contextlib.ExitStack() as locks:
-        for run in runs:
-            locks.enter_context(run.lock())
-        open_runs = [run for run in runs if not _completed(run)]
-        for run in runs:
-            if run not in open_runs:
-                sys.stdout.write(f"{run.read_trial().name}: already completed\n")
-        return _train_guarded(open_runs, stop) if open_runs else EXIT_OK
+        if ranks.leads:
+            for run in runs:
+                locks.enter_context(run.lock())
+        return _train_guarded(runs, stop, ranks)
 
 
 def _completed(run: RunDir) -> bool:
     return run.read_status().state == "completed" and run.read_summary() is not None
 
 
-def _train_guarded(runs: Sequence[RunDir], stop: StopRequest) -> int:
+def _train_guarded(runs: Sequence[RunDir], stop: StopRequest, ranks: Ranks) -> int:
     """Train; whatever ends it is written to the status of every trial it leaves unfinished."""
+    if not ranks.leads:
+        return _connect(runs, stop, ranks)
     try:
-        return _train(runs, stop)
+        return _connect(runs, stop, ranks)
     except UserError as error:
         _mark_failed(runs, str(error), "user_error")
         raise
@@ -72,22 +76,35 @@ def _train_guarded(runs: Sequence[RunDir], stop: StopRequest) -> int:
         raise
 
 
-def _train(runs: Sequence[RunDir], stop: StopRequest) -> int:
+def _connect(runs: Sequence[RunDir], stop: StopRequest, given: Ranks) -> int:
+    device = choose_device(runs[0].read_config().train, given.local_rank)
+    with open_ranks(given, device) as ranks:
+        completed = ranks.lead(lambda: [_completed(run) for run in runs])
+        for run, done in zip(runs, completed, strict=True):
+            if done and ranks.leads:
+                sys.stdout.write(f"{run.read_trial().name}: already completed\n")
+        open_runs = [run for run, done in zip(runs, completed, strict=True) if not done]
+        return _train(open_runs, stop, device, ranks) if open_runs else EXIT_OK
+
+
+def _train(runs: Sequence[RunDir], stop: StopRequest, device: torch.device, ranks: Ranks) -> int:
     configs = [run.read_config() for run in runs]
     check_cohort(runs, configs)
     threads = set_threads(configs[0].train)
-    device = choose_device(configs[0].train)
-    env = describe_environment(device, threads)
-    for run in runs:
-        begin_attempt(run, env)
-    shared, steps_per_epoch = build_shared(configs, runs[0], device)
-    view = open_progress([run.read_trial().name for run in runs])
+    ranks.lead(lambda: _begin(runs, describe_environment(device, threads)))
+    shared, steps_per_epoch = build_shared(configs, runs[0], device, ranks)
+    view = open_progress([run.read_trial().name for run in runs], leads=ranks.leads)
     try:
         students = _build_students(runs, configs, shared, steps_per_epoch, view)
         Trainer(students, shared, stop).train()
     finally:
         view.close()
-    return _exit_code(runs)
+    return ranks.lead(lambda: _exit_code(runs))
+
+
+def _begin(runs: Sequence[RunDir], env: EnvRecord) -> None:
+    for run in runs:
+        begin_attempt(run, env)
 
 
 def _build_students(
@@ -106,11 +123,16 @@ def _build_students(
             )
         except UserError as error:
             _log.error("%s: %s", run.read_trial().name, error)
-            _mark_failed([run], str(error), "user_error")
+            _leave_out(run, str(error), "user_error", shared.ranks)
         except (OSError, RuntimeError, ValueError) as error:
             _log.exception("%s cannot be built", run.read_trial().name)
-            _mark_failed([run], f"{type(error).__name__}: {error}", "crashed")
+            _leave_out(run, f"{type(error).__name__}: {error}", "crashed", shared.ranks)
     return students
+
+
+def _leave_out(run: RunDir, reason: str, failure: FailureKind, ranks: Ranks) -> None:
+    if ranks.leads:
+        _mark_failed([run], reason, failure)
 
 
 def _unfinished(runs: Sequence[RunDir]) -> list[RunDir]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -45,8 +46,11 @@ class LossMeter:
         """Take the loss of `step` without reading it."""
         self._pending.append((step, loss))
 
-    def settle(self) -> None:
+    def settle(self, mean: Callable[[Tensor], Tensor]) -> None:
         """Read the pending losses.
+
+        Args:
+            mean: over the processes of the job, of a tensor that each has.
 
         Raises:
             DivergedError: one is NaN or infinite; names the first such step.
@@ -54,7 +58,7 @@ class LossMeter:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        values = torch.stack([loss for _, loss in pending]).tolist()
+        values = mean(torch.stack([loss for _, loss in pending])).tolist()
         for (step, _), value in zip(pending, values, strict=True):
             if not math.isfinite(value):
                 raise DivergedError(f"the training loss became {value} at step {step}")

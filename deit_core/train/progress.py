@@ -22,8 +22,10 @@ class ProgressView(Protocol):
         """No more updates."""
 
 
-def open_progress(names: Sequence[str]) -> ProgressView:
-    """The view that fits the standard output."""
+def open_progress(names: Sequence[str], *, leads: bool = True) -> ProgressView:
+    """The view that fits the standard output; none in processes that do not lead."""
+    if not leads:
+        return NoProgress()
     return LiveProgress(names) if sys.stdout.isatty() else PlainProgress()
 
 
@@ -67,6 +69,16 @@ class PlainProgress:
             reason = f": {status.reason}" if status.reason else ""
             sys.stdout.write(f"{name}: {status.state} at step {status.step}{reason}\n")
         sys.stdout.flush()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class NoProgress:
+    """Shows nothing: the first process speaks for all."""
+
+    def update(self, name: str, status: StatusRecord, row: dict[str, Any] | None) -> None:
+        """Say nothing."""
 
     def close(self) -> None:
         """Nothing is held open."""

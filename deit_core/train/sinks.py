@@ -37,10 +37,17 @@ class JsonlSink:
 
 
 class StatusFile:
-    """status.json of one trial: the only writer while the job runs."""
+    """status.json of one trial: the only writer while the job runs.
 
-    def __init__(self, run: RunDir, status: StatusRecord) -> None:
+    Args:
+        run: where it is.
+        status: what it says now.
+        writes: false in the processes that do not lead: they keep the record to themselves.
+    """
+
+    def __init__(self, run: RunDir, status: StatusRecord, *, writes: bool = True) -> None:
         self._run = run
+        self._writes = writes
         self.record = status
         self._written_s = 0.0
 
@@ -51,7 +58,7 @@ class StatusFile:
             if key in fields:
                 fields[key] = finite(fields[key])
         self.record = self.record.model_copy(update={**fields, "heartbeat_unix_s": now})
-        if force or now - self._written_s >= HEARTBEAT_S:
+        if self._writes and (force or now - self._written_s >= HEARTBEAT_S):
             self._run.write_status(self.record)
             self._written_s = now
 

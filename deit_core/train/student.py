@@ -3,93 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deit_core.config import RunConfig
 from deit_core.data.loader import TrainBatch
-from deit_core.distill.task import DistillationTask
 from deit_core.errors import CheckpointError, DivergedError
-from deit_core.models import head_logits, save_weights, set_step_key
-from deit_core.optim.ema import ModelEma
-from deit_core.optim.schedule import Schedule
+from deit_core.models import save_weights
 from deit_core.records import FailureKind, State, StatusRecord, SummaryRecord, TrialRecord, finite
 from deit_core.run_dir import RunDir
 from deit_core.train.checkpoint import load_newest, remove_leftovers, save_checkpoint
+from deit_core.train.dist import ALONE, Ranks
 from deit_core.train.evaluate import ModelScore
+from deit_core.train.learner import AutocastFactory, Learner
 from deit_core.train.meter import LossMeter
 from deit_core.train.progress import ProgressView
 from deit_core.train.sinks import MetricSink, StatusFile
-
-
-@dataclass(frozen=True)
-class Timetable:
-    """When a student logs, evaluates and saves, in optimiser steps."""
-
-    total_steps: int
-    steps_per_epoch: int
-    log_every: int
-    eval_every: int
-    save_every: int
-    save_every_s: float
-
-    def log_due(self, step: int) -> bool:
-        """Whether a training row follows `step` finished steps."""
-        return step % self.log_every == 0
-
-    def eval_due(self, step: int) -> bool:
-        """Whether an evaluation follows `step` finished steps; the last one always has one."""
-        return step % self.eval_every == 0 or step == self.total_steps
-
-    def save_due(self, step: int, seconds_since_save: float) -> bool:
-        """Whether a checkpoint follows `step` finished steps."""
-        return (
-            step % self.save_every == 0
-            or step == self.total_steps
-            or seconds_since_save >= self.save_every_s
-        )
-
-
-@dataclass(frozen=True)
-class Learner:
-    """The parts of a student that compute."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: Schedule
-    task: DistillationTask
-    ema: ModelEma | None
-
-    def state(self) -> dict[str, Any]:
-        """Everything that training changes."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "ema": self.ema.model.state_dict() if self.ema else None,
-        }
-
-    def is_finite(self) -> bool:
-        """Whether all weights and averages are; one number is read from the device."""
-        tensors = [*self.model.parameters(), *(self.ema.model.parameters() if self.ema else ())]
-        norms = torch.stack(torch._foreach_norm([tensor.detach() for tensor in tensors]))
-        return bool(norms.isfinite().all())
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Restore `state`."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.ema is not None:
-            self.ema.model.load_state_dict(state["ema"])
+from deit_core.train.timetable import Timetable
 
 
 @dataclass(eq=False)
 class Student:
-    """A trial in training. `step` counts the optimiser steps it has taken."""
+    """A trial in training. `step` counts the optimiser steps it has taken.
+
+    Where several processes train it, each has one of these; only the first writes files.
+    """
 
     run: RunDir
     trial: TrialRecord
@@ -100,9 +42,12 @@ class Student:
     view: ProgressView
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Fingerprints of what it learns from, by name; a resume refuses others."""
+    ranks: Ranks = ALONE
     sinks: list[MetricSink] = field(default_factory=list)
     step: int = 0
     meter: LossMeter = field(default_factory=LossMeter)
+    skipped_steps: int = 0
+    """fp16: steps in which a gradient overflowed."""
     prior_train_s: float = 0.0
     """Training seconds of earlier attempts."""
     unreadable: set[str] = field(default_factory=set)
@@ -128,37 +73,35 @@ class Student:
     # training -----------------------------------------------------------------------------------
 
     def train_step(
-        self,
-        batch: TrainBatch,
-        teacher_logits: Tensor | None,
-        autocast: Callable[[], AbstractContextManager[object]],
+        self, batch: TrainBatch, teacher_logits: Tensor | None, autocast: AutocastFactory
     ) -> None:
-        """Forward, backward, optimiser and EMA on one batch."""
-        learner = self.learner
-        set_step_key(learner.model, self.config.seed, self.step)
-        rate = learner.schedule(self.step)
-        for group in learner.optimizer.param_groups:
-            group["lr"] = rate
-        with autocast():
-            heads = head_logits(learner.model, batch.images)
-        loss = learner.task.loss(heads, batch.targets, teacher_logits)
-        learner.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.config.optim.clip_grad_norm is not None:
-            nn.utils.clip_grad_norm_(learner.model.parameters(), self.config.optim.clip_grad_norm)
-        learner.optimizer.step()
-        if learner.ema is not None:
-            learner.ema.update()
-        self.meter.add(self.step, loss.detach())
+        """One optimiser step on this process's part of a batch."""
+        result = self.learner.step(self.step, batch, teacher_logits, autocast)
+        if result.skipped:
+            self.skipped_steps += 1
+        else:
+            self.meter.add(self.step, result.loss)
         self.step += 1
         self.evaluated = not self.timetable.eval_due(self.step)
+
+    def settle(self) -> None:
+        """Read the losses of all processes.
+
+        Raises:
+            DivergedError: one is not finite, or fp16 gradients overflow at any scale.
+        """
+        self.meter.settle(self.ranks.mean)
+        if self.learner.overflows():
+            raise DivergedError(
+                f"fp16 gradients overflowed in every step up to {self.step - 1}; use bf16 or fp32"
+            )
 
     def check_finite(self) -> None:
         """Raise DivergedError for a loss or a weight that is not finite.
 
         A finite loss is not enough: the last update may have ruined the weights.
         """
-        self.meter.settle()
+        self.settle()
         if not self.learner.is_finite():
             raise DivergedError(f"the weights are no longer finite after step {self.step - 1}")
 
@@ -171,9 +114,7 @@ class Student:
     def score(self, device: torch.device) -> ModelScore:
         """An empty score for one pass of val."""
         ema = self.learner.ema.model if self.learner.ema else None
-        return ModelScore(
-            self.learner.model, ema, fuse=self.learner.task.trains_dist_head, device=device
-        )
+        return ModelScore(self.learner.model, ema, fuse=self.learner.fuses, device=device)
 
     # rows and state -----------------------------------------------------------------------------
 
@@ -223,38 +164,56 @@ class Student:
             DivergedError: the weights are not worth keeping.
         """
         self.check_finite()
+        self.saved_at = time.monotonic()
+        if not self.ranks.leads:
+            return
         self.run.sync_metrics()
         state = self.learner.state() | {
             "trial_id": self.trial.trial_id,
             "inputs": self.inputs,
             "meter": self.meter.state(),
             "evaluated": self.evaluated,
+            "skipped_steps": self.skipped_steps,
             "train_s": self.train_s(clock_s),
             "unreadable": sorted(self.unreadable),
             "teacher_val_top1": self.teacher_val_top1,
         }
         save_checkpoint(self.run.checkpoint_dir, self.step, state)
-        self.saved_at = time.monotonic()
 
     def restore(self, device: torch.device) -> None:
         """Go on from the newest valid checkpoint; rows beyond it are dropped.
 
         Raises:
-            CheckpointError: it belongs to another trial, or to other data or another teacher.
+            CheckpointError: it belongs to another trial, or to other data or another teacher; or
+                the processes do not all see it.
         """
-        remove_leftovers(self.run.checkpoint_dir)
-        found = load_newest(self.run.checkpoint_dir, device)
-        if found is not None:
-            self.step, state = found
-            self._check_origin(state)
-            self.learner.load(state)
-            self.meter.load(state["meter"])
-            self.evaluated = state["evaluated"]
-            self.prior_train_s = state["train_s"]
-            self.unreadable = set(state["unreadable"])
-            self.teacher_val_top1 = state["teacher_val_top1"]
+        if self.ranks.leads:
+            remove_leftovers(self.run.checkpoint_dir)
+        found = self.ranks.together(lambda: self._load_newest(device))
         self.first_step = self.step
-        self.run.truncate_metrics(self.step if found else -1, evaluated=self.evaluated)
+        steps = self.ranks.gather(self.step)
+        if len(set(steps)) > 1:
+            raise CheckpointError(
+                f"the processes find checkpoints of different steps in {self.run.checkpoint_dir}: "
+                f"{', '.join(map(str, steps))}; put the runs on a file system that all share"
+            )
+        if self.ranks.leads:
+            self.run.truncate_metrics(self.step if found else -1, evaluated=self.evaluated)
+
+    def _load_newest(self, device: torch.device) -> bool:
+        found = load_newest(self.run.checkpoint_dir, device)
+        if found is None:
+            return False
+        self.step, state = found
+        self._check_origin(state)
+        self.learner.load(state)
+        self.meter.load(state["meter"])
+        self.evaluated = state["evaluated"]
+        self.skipped_steps = state["skipped_steps"]
+        self.prior_train_s = state["train_s"]
+        self.unreadable = set(state["unreadable"])
+        self.teacher_val_top1 = state["teacher_val_top1"]
+        return True
 
     def _check_origin(self, state: dict[str, Any]) -> None:
         folder = self.run.checkpoint_dir
@@ -277,6 +236,11 @@ class Student:
 
     def finish(self, *, clock_s: float, cohort_size: int, facts: DataFacts) -> None:
         """Write weights and summary, from the last evaluation in metrics.jsonl."""
+        if self.ranks.leads:
+            self._write_result(clock_s, cohort_size, facts)
+        self.end("completed", None)
+
+    def _write_result(self, clock_s: float, cohort_size: int, facts: DataFacts) -> None:
         learner = self.learner
         save_weights(learner.model, self.run.weights_file)
         if learner.ema is not None:
@@ -294,12 +258,13 @@ class Student:
                 parameters=sum(p.numel() for p in learner.model.parameters()),
                 teacher_val_top1=self.teacher_val_top1,
                 unreadable_images=len(self.unreadable),
+                skipped_steps=self.skipped_steps,
                 cohort_size=cohort_size,
+                world_size=self.ranks.world,
                 train_s=self.train_s(clock_s),
                 finished_unix_s=time.time(),
             )
         )
-        self.end("completed", None)
 
 
 @dataclass(frozen=True)

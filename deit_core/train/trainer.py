@@ -20,6 +20,7 @@ from deit_core.data.loader import EvalBatch, TrainBatch
 from deit_core.distill.teacher import Teacher
 from deit_core.errors import DeitError, DivergedError
 from deit_core.train.clock import TrainClock
+from deit_core.train.dist import ALONE, Ranks
 from deit_core.train.evaluate import evaluate_models, evaluate_teacher
 from deit_core.train.signals import StopRequest
 from deit_core.train.student import DataFacts, Student
@@ -38,6 +39,9 @@ class Shared:
     facts: DataFacts
     warn: Callable[[str], None]
     """Takes the path of an image that cannot be read."""
+    ranks: Ranks = ALONE
+    teacher_batch_size: int | None = None
+    """Images per forward pass of the teacher; all of a batch at once when None."""
 
 
 class _StoppedError(DeitError):
@@ -80,11 +84,12 @@ class Trainer:
                     student.clock_at_start = self.clock.read()
                 student.train_step(batch, teacher_logits, self.shared.autocast)
             self._beat()
+            stopping, *timed = self.shared.ranks.any([bool(self.stop), *map(self._timed, due)])
             try:
-                self._after_step(due)
+                self._after_step(due, timed)
             except _StoppedError:
                 self._preempt()
-            if self.stop:
+            if stopping:
                 self._preempt()
             if not self.active:
                 break
@@ -99,21 +104,30 @@ class Trainer:
         if not any(student.learner.task.needs_teacher for student in due):
             return None
         assert self.shared.teacher is not None
+        parts = torch.split(images, self.shared.teacher_batch_size or len(images))
         with self.shared.autocast():
-            return self.shared.teacher(images)
+            logits = [self.shared.teacher(part) for part in parts]
+        return logits[0] if len(logits) == 1 else torch.cat(logits)
+
+    def _timed(self, student: Student) -> bool:
+        """Whether its last checkpoint is old; the first process decides for all."""
+        since = time.monotonic() - student.saved_at
+        return self.shared.ranks.leads and since >= student.timetable.save_every_s
 
     # after a step, in the order that a resume relies on: rows first, then the checkpoint ---------
 
-    def _after_step(self, due: Sequence[Student]) -> None:
+    def _after_step(self, due: Sequence[Student], timed: Sequence[bool]) -> None:
+        old = [student for student, is_old in zip(due, timed, strict=True) if is_old]
         self._for_each(due, self._log)
         self._evaluate([student for student in self._alive(due) if not student.evaluated])
-        self._for_each(self._alive(due), self._save_if_due)
+        saving = [s for s in self._alive(due) if s in old or s.timetable.save_due(s.step)]
+        self._for_each(saving, lambda student: student.save(self.clock.read()))
         self._finish_done()
 
     def _log(self, student: Student) -> None:
         if not student.timetable.log_due(student.step):
             return
-        student.meter.settle()
+        student.settle()
         student.emit(
             "train",
             lr=student.learner.schedule(student.step - 1),
@@ -137,8 +151,13 @@ class Trainer:
         scores = {student.trial.name: student.score(self.shared.device) for student in students}
         modules = [student.learner.model for student in students]
         results, images = evaluate_models(
-            scores, self._watched_eval_batches(students), self.shared.autocast, modules
+            scores,
+            self._watched_eval_batches(students),
+            self.shared.autocast,
+            modules,
+            self.shared.ranks,
         )
+        self._share_unreadable(students)
         self.clock.start()
 
         def record(student: Student) -> None:
@@ -163,16 +182,11 @@ class Trainer:
             _StoppedError: a stop is requested: a long pass must not outlast the grace period.
         """
         for batch in self.shared.eval_batches:
-            if self.stop:
+            if any(self.shared.ranks.any([bool(self.stop)])):
                 raise _StoppedError
             self._note_unreadable(students, batch.unreadable)
             self._beat()
             yield batch
-
-    def _save_if_due(self, student: Student) -> None:
-        since = time.monotonic() - student.saved_at
-        if student.timetable.save_due(student.step, since):
-            student.save(self.clock.read())
 
     def _finish_done(self) -> None:
         for student in [student for student in self.active if student.done]:
@@ -201,7 +215,8 @@ class Trainer:
         """Save everyone at this step boundary."""
         self._for_each(self.active, lambda student: student.save(self.clock.read()))
         for student in self.active:
-            student.end("preempted", f"stopped by {self.stop.name} at step {student.step}")
+            cause = self.stop.name or "a signal to another process"
+            student.end("preempted", f"stopped by {cause} at step {student.step}")
         self.active.clear()
 
     def _note_unreadable(self, students: Sequence[Student], paths: Sequence[str]) -> None:
@@ -211,6 +226,15 @@ class Trainer:
             for student in students:
                 student.note_unreadable(path)
 
+    def _share_unreadable(self, students: Sequence[Student]) -> None:
+        """Tell the first process what the others could not read."""
+        if self.shared.ranks.world == 1:
+            return
+        for student in students:
+            for paths in self.shared.ranks.gather(sorted(student.unreadable)):
+                for path in paths:
+                    student.note_unreadable(path)
+
     def _check_teacher(self) -> None:
         """Measure the teacher once: a wrong transform shows here, not after 300 epochs."""
         teacher = self.shared.teacher
@@ -219,6 +243,8 @@ class Trainer:
         if teacher is None or not new:
             return
         batches = self._watched_eval_batches(new)
-        top1 = evaluate_teacher(teacher, batches, self.shared.autocast, self.shared.device)
+        top1 = evaluate_teacher(
+            teacher, batches, self.shared.autocast, self.shared.device, self.shared.ranks
+        )
         for student in new:
             student.teacher_val_top1 = top1
