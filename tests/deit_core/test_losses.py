@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from deit_core.config import DistillConfig
 from deit_core.distill.losses import (
+    binary_cross_entropy,
     hard_distillation_loss,
     soft_distillation_loss,
     soft_target_cross_entropy,
@@ -44,37 +45,65 @@ def targets_of(case_id: str, base: str) -> Tensor:
     return one_hot(labels, classes).double() * (1 - smoothing) + smoothing / classes
 
 
-@pytest.mark.parametrize(("case_id", "row"), ROWS)
-def test_objective_and_gradients_equal_the_references(case_id: str, row: dict[str, Any]) -> None:
-    cls, dist = (TENSORS[f"{case_id}/{k}_logits"].clone().requires_grad_() for k in ("cls", "dist"))
+def objective(case_id: str, row: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of a row, after its backward pass, and the logits it came from."""
+    logits = {k: TENSORS[f"{case_id}/{k}_logits"].clone().requires_grad_() for k in ("cls", "dist")}
     given = {"alpha": row["alpha"], "temperature": row["tau"]}
     config = DistillConfig(
         kind=row["type"], reduction="numel", **{k: v for k, v in given.items() if v is not None}
     )
-    loss = DistillationTask(config).loss(
-        HeadLogits(cls, dist),
+    task = DistillationTask(config, "bce" if row["base"] == "bce_onehot" else "cross_entropy")
+    loss = task.loss(
+        HeadLogits(logits["cls"], logits["dist"]),
         targets_of(case_id, row["base"]),
         TENSORS[f"{case_id}/teacher_logits"],
     )
-    assert loss.item() == pytest.approx(row["loss"], rel=1e-10)
-    loss.backward()
-    for name, logits in (("cls", cls), ("dist", dist)):
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss, logits
+
+
+@pytest.mark.parametrize(("case_id", "row"), ROWS)
+def test_objective_and_gradients_equal_the_references(case_id: str, row: dict[str, Any]) -> None:
+    loss, logits = objective(case_id, row)
+    assert loss.item() == pytest.approx(row["loss"], rel=1e-12)
+    for name in ("cls", "dist"):
         if f"grad_{name}_l2" in row:
-            assert logits.grad is not None
-            assert float(logits.grad.norm()) == pytest.approx(row[f"grad_{name}_l2"], rel=1e-9)
+            grad = logits[name].grad
+            norm = 0.0 if grad is None else float(grad.norm())
+            assert norm == pytest.approx(row[f"grad_{name}_l2"], rel=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["soft", "hard"])
-def test_whole_gradient_of_the_distilled_head(kind: str) -> None:
-    dist = TENSORS["loss_a/dist_logits"].clone().requires_grad_()
-    teacher = TENSORS["loss_a/teacher_logits"]
-    if kind == "soft":
-        loss, key = soft_distillation_loss(dist, teacher, temperature=3.0, reduction="numel"), "3.0"
-    else:
-        loss, key = hard_distillation_loss(dist, teacher), "1.0"
-    (0.5 * loss).backward()
-    expected = TENSORS[f"loss_a/grad_dist/{kind}_tau{key}_alpha0.5"]
-    torch.testing.assert_close(dist.grad, expected, atol=1e-12, rtol=1e-9)
+@pytest.mark.parametrize("key", [key for key in TENSORS if "/grad_" in key])
+def test_whole_gradients_equal_the_references(key: str) -> None:
+    case_id, gradient, setting = key.split("/")
+    kind, tau, alpha = setting.replace("tau", "").replace("alpha", "").split("_")
+    row = {"base": "softtarget_mixup", "type": kind, "tau": float(tau), "alpha": float(alpha)}
+    _, logits = objective(case_id, row)
+    grad = logits[gradient.removeprefix("grad_")].grad
+    torch.testing.assert_close(grad, TENSORS[key], atol=1e-15, rtol=1e-12)
+
+
+@pytest.mark.parametrize("case_id", ["loss_a", "loss_b"])
+def test_float32_agrees_with_the_reference_to_five_digits(case_id: str) -> None:
+    dist, teacher = (TENSORS[f"{case_id}/{k}_logits"].float() for k in ("dist", "teacher"))
+    exact = [TENSORS[f"{case_id}/{k}_logits"] for k in ("dist", "teacher")]
+    for loss in (
+        lambda d, t: soft_distillation_loss(d, t, temperature=3.0, reduction="numel"),
+        hard_distillation_loss,
+    ):
+        assert float(loss(dist, teacher)) == pytest.approx(float(loss(*exact)), rel=1e-5)
+
+
+def test_bce_takes_every_class_with_a_share_as_true() -> None:
+    logits = torch.tensor([[0.3, -1.0, 2.0]], dtype=torch.float64)
+    mixed = torch.tensor([[0.9, 0.1, 0.0]], dtype=torch.float64)
+    by_hand = [math.log1p(math.exp(-0.3)), math.log1p(math.exp(1.0)), math.log1p(math.exp(2.0))]
+    assert float(binary_cross_entropy(logits, mixed)) == pytest.approx(sum(by_hand) / 3)
+
+
+def test_bce_needs_no_float64_targets() -> None:
+    logits = torch.tensor([[0.3, -1.0]], dtype=torch.float64)
+    assert binary_cross_entropy(logits, torch.tensor([[1.0, 0.0]])).dtype == torch.float64
 
 
 def test_batchmean_is_the_mean_divergence_by_hand() -> None:
@@ -106,11 +135,13 @@ def test_soft_targets_of_one_class_are_plain_cross_entropy() -> None:
     assert float(soft) == pytest.approx(float(cross_entropy(logits, labels)))
 
 
-def test_extreme_logits_stay_finite() -> None:
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 4.0])
+def test_extreme_logits_stay_finite(temperature: float) -> None:
     student = torch.tensor([[1e4, -1e4, 0.0]], requires_grad=True)
     teacher = torch.tensor([[-1e4, 1e4, 0.0]])
-    loss = soft_distillation_loss(student, teacher, temperature=1.0)
+    loss = soft_distillation_loss(student, teacher, temperature=temperature)
     loss = loss + hard_distillation_loss(student, teacher)
+    loss = loss + binary_cross_entropy(student, teacher)
     loss.backward()
     assert torch.isfinite(loss)
     assert student.grad is not None

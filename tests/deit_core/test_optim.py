@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from deit_core.config import OptimConfig, RunConfig, parse_run_config
+from deit_core.models import create_model
 from deit_core.optim.ema import ModelEma
 from deit_core.optim.params import build_optimizer, parameter_groups
-from deit_core.optim.schedule import Schedule, peak_lr
+from deit_core.optim.schedule import Schedule, epoch_learning_rate, peak_lr
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+REFERENCE: dict[str, Any] = json.loads((GOLDEN / "recipe.json").read_text())
+TENSORS = load_file(GOLDEN / "recipe.safetensors")
+
+
+def cases(kind: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", REFERENCE[kind], ids=lambda case: case["id"])
 
 
 def config(**optim: object) -> RunConfig:
@@ -47,6 +61,51 @@ def test_the_rate_never_rises_after_the_warm_up() -> None:
     assert rates == sorted(rates, reverse=True)
 
 
+# The reference's schedule
+
+
+def reference_schedule(case: dict[str, Any], steps_per_epoch: int = 7) -> Schedule:
+    values = {key: case[key] for key in ("lr", "warmup_lr", "min_lr")}
+    duration = {"schedule": "deit", "warmup": f"{case['warmup_epochs']}ep"}
+    total = case["epochs"] * steps_per_epoch
+    return Schedule(config(**values, **duration), steps_per_epoch, total)
+
+
+@cases("lr_schedule")
+def test_rates_by_epoch_equal_the_schedulers(case: dict[str, Any]) -> None:
+    optim = config(**{key: case[key] for key in ("warmup_lr", "min_lr")}).optim
+    sizes = {"epochs": case["epochs"], "warmup_epochs": case["warmup_epochs"]}
+    for epoch, expected in enumerate(TENSORS[f"{case['id']}/schedule"].tolist()):
+        rate = epoch_learning_rate(epoch, peak=case["lr"], optim=optim, **sizes)
+        assert rate == pytest.approx(expected, abs=1e-12)
+
+
+@cases("lr_schedule")
+def test_rates_of_a_run_are_those_of_the_references_loop(case: dict[str, Any]) -> None:
+    schedule = reference_schedule(case)
+    for epoch, expected in enumerate(TENSORS[f"{case['id']}/loop_lr_per_epoch"].tolist()):
+        rates = [schedule(step) for step in range(7 * epoch, 7 * (epoch + 1))]
+        assert rates == pytest.approx([expected] * 7, abs=1e-12)
+
+
+@cases("lr_schedule")
+def test_a_resumed_run_goes_on_where_the_reference_skips_a_value(case: dict[str, Any]) -> None:
+    """The reference resumes at the value after the one that was due; ours has no state to lose."""
+    start = case["resume_start_epoch"]
+    resumed = TENSORS[f"{case['id']}/loop_lr_after_resume"].tolist()
+    schedule = reference_schedule(case)
+    assert schedule(7 * (start + 1)) == pytest.approx(resumed[0], abs=1e-12)
+    uninterrupted = TENSORS[f"{case['id']}/loop_lr_per_epoch"].tolist()
+    assert schedule(7 * start) == pytest.approx(uninterrupted[start], abs=1e-12)
+
+
+def test_durations_in_steps_count_as_whole_epochs_in_the_references_schedule() -> None:
+    values: dict[str, Any] = {"schedule": "deit"}
+    in_steps = Schedule(config(warmup="11step", **values), steps_per_epoch=10, total_steps=95)
+    in_epochs = Schedule(config(warmup="2ep", **values), steps_per_epoch=10, total_steps=100)
+    assert [in_steps(step) for step in range(95)] == [in_epochs(step) for step in range(95)]
+
+
 class Toy(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -69,30 +128,76 @@ def test_what_is_decayed_is_what_the_reference_decays() -> None:
     assert (plain["weight_decay"], decayed["weight_decay"]) == (0.0, 0.05)
 
 
-def test_a_head_without_gradient_is_left_alone() -> None:
+@cases("wd_groups")
+def test_groups_of_the_published_models_equal_the_references(case: dict[str, Any]) -> None:
+    model = create_model(case["model"])
+    patterns = {id(p): re.sub(r"\d+", "N", name, count=1) for name, p in model.named_parameters()}
+    optimizer = build_optimizer(model, OptimConfig())
+    plain, decayed = (group["params"] for group in optimizer.param_groups)
+    assert [len(plain), len(decayed)] == case["counts"]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == case["decay_values"]
+    assert sorted({patterns[id(p)] for p in plain}) == case["no_decay_patterns"]
+    assert sorted({patterns[id(p)] for p in decayed}) == case["decay_patterns"]
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert optimizer.defaults["betas"] == tuple(case["betas"])
+    assert (optimizer.defaults["eps"], optimizer.defaults["lr"]) == (case["eps"], case["lr"])
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_sgd_takes_the_nesterov_steps_of_its_formula(momentum: float) -> None:
+    model = nn.Linear(2, 1, bias=False)
+    weight, velocity = model.weight.detach().clone(), torch.zeros(1, 2)
+    optim = OptimConfig(name="sgd", lr=0.1, weight_decay=0.01, momentum=momentum)
+    optimizer = build_optimizer(model, optim)
+    for step in range(3):
+        inputs = torch.tensor([[1.0, step - 1.0]])
+        optimizer.zero_grad()
+        model(inputs).sum().backward()
+        optimizer.step()
+        gradient = inputs + 0.01 * weight
+        velocity = momentum * velocity + gradient
+        weight = weight - 0.1 * (gradient + momentum * velocity)
+    torch.testing.assert_close(model.weight.detach(), weight)
+
+
+def test_sgd_decays_the_same_parameters_as_adamw() -> None:
+    model = Toy()
+    groups = [build_optimizer(model, OptimConfig(name=n)).param_groups for n in ("sgd", "adamw")]
+    for sgd, adamw in zip(*groups, strict=True):
+        assert sgd["weight_decay"] == adamw["weight_decay"]
+        assert list(map(id, sgd["params"])) == list(map(id, adamw["params"]))
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_a_head_without_gradient_is_left_alone(name: str) -> None:
     model = nn.ModuleDict({"used": nn.Linear(2, 2), "unused": nn.Linear(2, 2)})
     before = model["unused"].weight.detach().clone()
-    optimizer = build_optimizer(model, OptimConfig(lr=0.1))
+    optimizer = build_optimizer(model, OptimConfig(name=name, lr=0.1))
     model["used"](torch.ones(1, 2)).sum().backward()
     optimizer.step()
     assert torch.equal(model["unused"].weight, before)
 
 
-def test_the_average_follows_its_formula() -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
-    ema = ModelEma(model, 0.9)
-    expected = {key: value.clone() for key, value in model.state_dict().items()}
-    for _ in range(3):
-        with torch.no_grad():
-            model[0].weight.add_(torch.randn(3, 3))
-        model(torch.randn(4, 3))
+# The moving average
+
+
+@cases("ema")
+def test_averages_equal_the_references(case: dict[str, Any]) -> None:
+    """Also BatchNorm's count of batches, which is cut off to whole numbers."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+    def state(part: str) -> dict[str, torch.Tensor]:
+        prefix = f"{case['id']}/{part}/"
+        return {k.removeprefix(prefix): v for k, v in TENSORS.items() if k.startswith(prefix)}
+
+    model.load_state_dict(state("init"))
+    ema = ModelEma(model, case["decay"])
+    updates = [key for key in TENSORS if re.fullmatch(rf"{case['id']}/model\d/0.bias", key)]
+    assert len(updates) >= 3
+    for number in range(len(updates)):
+        model.load_state_dict(state(f"model{number}"))
         ema.update()
-        for key, value in model.state_dict().items():
-            if value.is_floating_point():
-                expected[key] = 0.9 * expected[key] + (1 - 0.9) * value
-            else:
-                expected[key] = value.clone()
-    for key, value in ema.model.state_dict().items():
-        torch.testing.assert_close(value, expected[key], rtol=1e-6, atol=1e-7)
+        for key, expected in state(f"ema{number}").items():
+            average = ema.model.state_dict()[key]
+            torch.testing.assert_close(average, expected, rtol=0, atol=1e-6)
     assert not ema.model.training
