@@ -1,4 +1,4 @@
-"""Crop, flip, RandAugment, erasing, the eval transform: geometry, keys, the reference's numbers."""
+"""Crop, flip, erasing, the eval transform: geometry, keys, the reference's numbers."""
 
 import json
 import random
@@ -13,10 +13,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from deit_core.config import parse_run_config
-from deit_core.data.augment import TrainAugment, fill
+from deit_core.data.augment import TrainAugment
 from deit_core.data.erasing import erase_batch, erasing_box
 from deit_core.data.geometry import eval_pixels, random_box, shorter_side_to, to_image, to_pixels
-from deit_core.data.rand_augment import OPERATORS, RandAugment, operator_arguments
 from deit_core.data.stream import SampleRef
 from deit_core.identity import resolve
 
@@ -58,6 +57,10 @@ def augmented(image, ref=FIRST, **options):
 def test_eval_sizes_and_offsets_equal_the_reference(case):
     size = case["input_size"]
     for row in case["rows"]:
+        image = Image.new("RGB", tuple(row["in_wh"]))
+        assert eval_pixels(image, size, case["eval_crop_ratio"]).shape[::-1] == tuple(row["out"])
+        if case["resize_shorter_side"] is None:
+            continue
         shorter = int(size / case["eval_crop_ratio"])
         assert shorter == case["resize_shorter_side"]
         width, height = shorter_side_to(*row["in_wh"], shorter)
@@ -116,6 +119,24 @@ def test_flip_is_a_mirror_image_as_often_as_configured():
     assert np.mean(flipped) == pytest.approx(0.25, abs=0.05)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("size", [(48, 40), (40, 48), (8, 30)])
+def test_simple_random_crop_shows_a_window_of_the_mirrored_image(mode, size):
+    image = noise_image(0, mode, *size)
+    channels = len(image.getbands())
+    options = {"crop": "simple_random", "hflip_probability": 0.0, "in_chans": channels}
+    short = min(size)
+    resized = image.resize((size[0] * 8 // short, size[1] * 8 // short), Image.Resampling.BICUBIC)
+    framed = np.pad(to_pixels(resized), ((4, 4), (4, 4), (0, 0)), mode="reflect")
+    rows, columns = framed.shape[0] - 7, framed.shape[1] - 7
+    windows = {framed[y : y + 8, x : x + 8].tobytes() for y in range(rows) for x in range(columns)}
+    augment = TrainAugment(config(**options))
+    prepared = augment.prepare(image)
+    seen = {augment(prepared, SampleRef(index, 0)).tobytes() for index in range(1500)}
+    assert seen <= windows
+    assert len(seen) > 0.95 * len(windows)
+
+
 def test_random_resized_crop_of_the_whole_square_is_a_resize():
     image = noise_image(0, "RGB", 48, 48)
     options = {"crop": "random_resized", "crop_scale": (1.0, 1.0), "hflip_probability": 0.0}
@@ -149,91 +170,6 @@ def test_random_boxes_keep_area_and_aspect():
     assert 0.48 < max(areas) <= 0.501
     assert 0.74 <= min(aspects) < 0.76
     assert 1.31 < max(aspects) <= 1.34
-
-
-# Keys
-
-
-@pytest.mark.parametrize("crop", ["pad", "random_resized"])
-def test_augmentation_is_keyed_by_every_counter(crop):
-    image = noise_image(0, "RGB", 40, 40)
-    options = {"crop": crop, "img_size": 32, "in_chans": 3, "rand_augment_magnitude": 9.0}
-    refs = [SampleRef(0, 0), SampleRef(1, 0), SampleRef(0, 1), SampleRef(0, 0, view=1)]
-    seen = {augmented(image, ref, **options).tobytes() for ref in refs}
-    seen.add(augmented(image, seed=1, **options).tobytes())
-    assert len(seen) == 5
-
-
-def test_augmentation_neither_reads_nor_moves_global_generators():
-    image = noise_image(0, "RGB", 40, 40)
-    options = {"img_size": 32, "in_chans": 3, "rand_augment_magnitude": 9.0}
-
-    def many():
-        return [augmented(image, SampleRef(i, 0), **options).tobytes() for i in range(30)]
-
-    random.seed(1)
-    np.random.seed(1)
-    first = many()
-    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
-    assert many() == first
-    assert random.getstate() == states[0]
-    assert np.random.get_state()[1].tolist() == states[1]
-    assert torch.get_rng_state().tolist() == states[2]
-    random.seed(2)
-    assert many() == first
-
-
-# RandAugment
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-@pytest.mark.parametrize("magnitude", [9.0, 10.0])
-def test_rand_augment_never_raises_and_keeps_size_and_mode(mode, magnitude):
-    colour = fill((0.3,)) if mode == "L" else fill((0.485, 0.456, 0.406))
-    rand_augment = RandAugment(magnitude, 2, colour)
-    for seed in range(1000):
-        image = noise_image(seed, mode, 5 + seed % 7, 4 + seed % 5)
-        result = rand_augment(image, random.Random(seed))
-        assert (result.size, result.mode) == (image.size, mode)
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-@pytest.mark.parametrize("name", OPERATORS)
-def test_every_operator_takes_grey_and_colour_at_any_strength(name, mode):
-    rand_augment = RandAugment(9.0, 1, fill((0.3,) * len(mode)))
-    image = noise_image(3, mode, 12, 12)
-    for strength in (0.0, 0.5, 1.0):
-        for sign in (-1, 1):
-            result = rand_augment.apply(image, name, strength, sign)
-            assert (result.size, result.mode) == (image.size, mode)
-
-
-@pytest.mark.parametrize("name", OPERATORS)
-@pytest.mark.parametrize("magnitude", [0.0, 3.3, 7.4, 9.0])
-def test_operator_arguments_equal_timms(name, magnitude, monkeypatch):
-    from deit_core.models.timm_import import timm
-
-    level_to_arguments = timm.data.auto_augment.LEVEL_TO_ARG[name]
-    for sign, drawn in ((-1, 1.0), (1, 0.0)):
-        monkeypatch.setattr(timm.data.auto_augment.random, "random", lambda value=drawn: value)
-        expected = level_to_arguments(magnitude, {}) if level_to_arguments else ()
-        assert tuple(operator_arguments(name, magnitude / 10, sign)) == pytest.approx(expected)
-
-
-def test_operators_are_timms_increasing_set():
-    from deit_core.models.timm_import import timm
-
-    assert list(OPERATORS) == timm.data.auto_augment.rand_augment_choices("", increasing=True)
-
-
-def test_full_strength_posterizing_keeps_a_bit():
-    assert operator_arguments("PosterizeIncreasing", 1.0, 1) == (1,)
-
-
-def test_rand_augment_is_off_at_magnitude_zero():
-    image = noise_image(0, "L")
-    pixels = augmented(image, crop_padding=0, hflip_probability=0.0, rand_augment_magnitude=0.0)
-    assert np.array_equal(pixels[..., 0], np.asarray(image))
 
 
 def test_pixels_and_images_convert_without_loss():
