@@ -11,6 +11,7 @@ from pathlib import Path
 from deit_core.config import DataConfig, RunConfig
 from deit_core.data_layout import Split, count_classes, count_images
 from deit_core.errors import DataError, TeacherError
+from deit_core.identity import KNOWN_SOURCES
 from launcher.errors import SweepError
 from launcher.expand import Trial
 
@@ -86,12 +87,20 @@ def _batch_too_large(batch: int, subset: int | None, found: int) -> str:
 
 
 def _check_model(trial: Trial, found: int) -> None:
-    given = trial.config.model.num_classes
-    if given not in (None, found):
-        raise SweepError(
-            f"model.num_classes: {given} is given for {trial.name}, but its data has {found} "
-            f"classes; leave it out to take the data's"
+    """Whether the data has as many classes as the model; of a well-known set, they are known."""
+    given, data = trial.config.model.num_classes, trial.config.data
+    if given in (None, found):
+        return
+    known = KNOWN_SOURCES.get(data.source)
+    if known is not None and given == known.num_classes:
+        raise DataError(
+            f"data.source {data.source} has {given:,} classes, but {data.root} has {found:,}; "
+            f"complete it, or set model.num_classes: {found} to train on this part of it"
         )
+    raise SweepError(
+        f"model.num_classes: {given} is given for {trial.name}, but its data has {found} "
+        f"classes; leave it out to take the data's"
+    )
 
 
 def _check_teacher(config: RunConfig, classes: int, by_id: dict[str, int]) -> None:

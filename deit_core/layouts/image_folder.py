@@ -35,13 +35,16 @@ def split_folders(root: str) -> tuple[Path, Path]:
     """The folders train/ and val/ of root.
 
     Raises:
-        DataError: root or one of the two is missing.
+        DataError: root or one of the two is missing, or root may not be read.
     """
-    if not os.path.isdir(root):
-        what = "is not a folder" if os.path.exists(root) else "does not exist"
-        raise DataError(f"data.root {root} {what}; {_LAYOUT}")
     folders = [Path(root) / name for name in ("train", "val")]
-    missing = [f"{folder.name}/" for folder in folders if not folder.is_dir()]
+    try:
+        if not Path(root).is_dir():
+            what = "is not a folder" if Path(root).exists() else "does not exist"
+            raise DataError(f"data.root {root} {what}; {_LAYOUT}")
+        missing = [f"{folder.name}/" for folder in folders if not folder.is_dir()]
+    except OSError as error:
+        raise cannot_list(error) from None
     if missing:
         raise DataError(f"data.root {root} has no {' and no '.join(missing)}; {_LAYOUT}")
     return folders[0], folders[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def published_folder(source: str, places: Sequence[Path]) -> Path:
     facts = PUBLISHED[source]
     for place in places:
         for folder in (place / facts.folder, place):
-            missing = [name for name in facts.files if not (folder / name).exists()]
+            missing = [name for name in facts.files if not os.path.exists(folder / name)]
             if not missing:
                 return folder
             if len(missing) < len(facts.files):

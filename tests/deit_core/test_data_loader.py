@@ -211,9 +211,10 @@ def test_broken_val_files_are_left_out_and_named(mixed_folder, workers):
 @pytest.fixture
 def all_broken(tmp_path):
     for split in ("train", "val"):
-        (tmp_path / split / "a").mkdir(parents=True)
         for number in range(9):
-            (tmp_path / split / "a" / f"{number}.jpg").write_text("broken")
+            path = tmp_path / split / ("a" if number < 8 else "b") / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("broken")
     return tmp_path
 
 

@@ -9,15 +9,13 @@ import pickle
 import tarfile
 import zlib
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from deit_core.data.sources.base import Split
 from deit_core.data.sources.folder import FolderSource, open_classes
+from deit_core.data.sources.matlab import read_mat
 from deit_core.errors import DataError
 from deit_core.layouts import imagenet
 
@@ -73,7 +71,7 @@ def read_val_wnids(kit: Path) -> Sequence[str]:
             return _from_files(_member(archive, _SYNSETS), _member(archive, _GROUND_TRUTH))
     except (
         *(OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, IndexError),
-        *(tarfile.TarError, zlib.error, MatReadError, pickle.UnpicklingError),
+        *(tarfile.TarError, zlib.error, pickle.UnpicklingError),
     ) as error:
         reason = " ".join(str(error).split())
         raise DataError(
@@ -90,8 +88,7 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
 
 def _from_files(synsets: bytes, ground_truth: bytes) -> Sequence[str]:
     """The kit numbers synsets from 1, those with children after all leaves."""
-    file = BytesIO(synsets)
-    table = loadmat(file, squeeze_me=True)["synsets"]  # type: ignore[arg-type] # takes files too
+    table = read_mat(synsets)["synsets"]
     wnids = [str(wnid) for wnid in table["WNID"]]
     wnid_of = dict(zip(map(int, table["ILSVRC2012_ID"]), wnids, strict=True))
     return [wnid_of[int(line)] for line in ground_truth.split()]

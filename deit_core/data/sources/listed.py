@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from deit_core.data.sources.base import Split
 from deit_core.data.sources.folder import FolderSource, check_unpacked
+from deit_core.data.sources.matlab import read_mat
 from deit_core.errors import DataError
 from deit_core.layouts.published import PUBLISHED, cars_test_annotations
 
@@ -34,7 +33,7 @@ def open_flowers102(folder: Path, split: Split, *, in_chans: int) -> FolderSourc
         DataError: a file is damaged, or the images are not unpacked.
     """
     labels_file, parts_file = folder / "imagelabels.mat", folder / "setid.mat"
-    labels, parts = read_mat(labels_file, "flowers102"), read_mat(parts_file, "flowers102")
+    labels, parts = _read_mat(labels_file, "flowers102"), _read_mat(parts_file, "flowers102")
     try:
         numbers = np.concatenate([_integers(parts[key]) for key in _FLOWERS_PARTS[split]])
         chosen = _integers(labels["labels"])[numbers - 1] - 1
@@ -64,8 +63,8 @@ def open_stanford_cars(folder: Path, split: Split, *, in_chans: int) -> FolderSo
     """
     devkit = folder / "devkit"
     path = devkit / "cars_train_annos.mat" if split == "train" else cars_test_annotations(folder)
-    annotations = read_mat(path, "stanford_cars")
-    names = read_mat(devkit / "cars_meta.mat", "stanford_cars")
+    annotations = _read_mat(path, "stanford_cars")
+    names = _read_mat(devkit / "cars_meta.mat", "stanford_cars")
     try:
         items = np.atleast_1d(annotations["annotations"])
         files = [str(name) for name in items["fname"]]
@@ -79,15 +78,10 @@ def open_stanford_cars(folder: Path, split: Split, *, in_chans: int) -> FolderSo
     return source
 
 
-def read_mat(path: Path, source: str) -> dict[str, Any]:
-    """The variables of a MATLAB file, squeezed.
-
-    Raises:
-        DataError: it is missing, damaged, or of another kind.
-    """
+def _read_mat(path: Path, source: str) -> dict[str, Any]:
     try:
-        return dict(loadmat(path, squeeze_me=True))
-    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+        return read_mat(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise _malformed(path, source, error) from None
 
 
