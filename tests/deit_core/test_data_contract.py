@@ -45,7 +45,7 @@ def test_labels_images_and_names(data: DataConfig) -> None:
         assert len(source) == count
         assert source.labels.shape == (count,)
         assert source.labels.dtype == np.int64
-        assert 0 <= source.labels.min()
+        assert source.labels.min() >= 0
         assert source.labels.max() < len(source.class_names)
         assert len(set(source.class_names)) == len(source.class_names)
         assert len({source.describe(index) for index in range(count)}) == count

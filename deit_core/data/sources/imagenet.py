@@ -71,7 +71,7 @@ def read_val_wnids(kit: Path) -> Sequence[str]:
             return _from_files(_member(archive, _SYNSETS), _member(archive, _GROUND_TRUTH))
     except (
         *(OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, IndexError),
-        *(tarfile.TarError, zlib.error, pickle.UnpicklingError),
+        *(tarfile.TarError, zlib.error),
     ) as error:
         reason = " ".join(str(error).split())
         raise DataError(
@@ -98,5 +98,8 @@ def _from_meta_bin(path: Path) -> Sequence[str]:
     import deit_core.models.timm_import  # noqa: F401, I001 - torchvision may not import before it
     from torchvision.datasets.imagenet import load_meta_file
 
-    _, val_wnids = load_meta_file(str(path.parent), path.name)  # torch.load of weights_only
+    try:
+        _, val_wnids = load_meta_file(str(path.parent), path.name)  # torch.load of weights_only
+    except pickle.UnpicklingError:  # whose text advises to allow code
+        raise ValueError("it is not what torchvision writes") from None
     return [str(wnid) for wnid in val_wnids]
