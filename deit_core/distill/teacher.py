@@ -57,6 +57,7 @@ class Teacher:
         fuse: bool = True,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
+        self._layout = torch.contiguous_format
         self._fuse = fuse
         self._affine: tuple[Tensor, Tensor] | None = None
         if own is not None and own != stream:
@@ -68,12 +69,18 @@ class Teacher:
             scale, shift = std / own_std, (mean - own_mean) / own_std
             self._affine = scale.float().to(device), shift.float().to(device)
 
+    def use_channels_last(self) -> None:
+        """Keep weights and images in channels-last layout: the same answers but for rounding."""
+        self._layout = torch.channels_last
+        self.model.to(memory_format=self._layout)  # type: ignore[call-overload]
+
     @torch.no_grad()
     def __call__(self, images_BCSS: Tensor) -> Tensor:
         """Logits (B, L) for images normalised as the stream's."""
         if self._affine is not None:
             scale_C11, shift_C11 = self._affine
             images_BCSS = images_BCSS * scale_C11 + shift_C11
+        images_BCSS = images_BCSS.contiguous(memory_format=self._layout)
         if not self._fuse:
             return head_logits(self.model, images_BCSS).cls_logits
         logits_BL: Tensor = self.model(images_BCSS)
@@ -136,6 +143,8 @@ def load_teacher(  # noqa: PLR0913 - all by name, from one call site
         raise
     except UserError as error:
         raise TeacherError(f"the teacher cannot be loaded: {error}") from error
+    if config.channels_last:
+        teacher.use_channels_last()
     _try_on(teacher, student, torch.zeros(1, in_chans, img_size, img_size, device=device))
     return teacher
 

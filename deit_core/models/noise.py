@@ -88,7 +88,8 @@ class Dropout(nn.Module):
         if self.rate == 0.0 or not self.training:
             return x
         keep = 1.0 - self.rate
-        scale = (self._uniform(x) < keep).to(x.dtype)
+        uniform: Tensor = self._uniform(x)
+        scale = (uniform < keep).to(x.dtype)
         return x * (scale.div_(keep) if keep > 0.0 else scale)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
 import socket
 from collections.abc import Callable, Generator, Sequence
-from os import environ, getpid
+from os import getpid
 from pathlib import Path
 
 import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from deit_core.config import RunConfig
+from deit_core.data.eval_sets import load_real_labels, open_imagenet_v2
 from deit_core.data.loader import EvalLoader, TrainBatch, train_batches
 from deit_core.data.shard import Shard
 from deit_core.data.sources import ImageSource, open_source
 from deit_core.data.stream import TrainStream
-from deit_core.distill.task import DistillationTask
 from deit_core.distill.teacher import Teacher, load_teacher
 from deit_core.duration import parse_duration
 from deit_core.errors import CheckpointError, ConfigError, DataError, Problem, UserError
 from deit_core.identity import resolve, stream_key, teacher_key
-from deit_core.models import build_model
-from deit_core.optim.ema import ModelEma
-from deit_core.optim.params import build_optimizer
-from deit_core.optim.schedule import Schedule
 from deit_core.records import EnvRecord
 from deit_core.run_dir import RunDir
+from deit_core.train.build_learner import build_learner
 from deit_core.train.dist import Ranks
-from deit_core.train.learner import Learner
-from deit_core.train.precision import autocast_factory, loss_scaler
+from deit_core.train.precision import autocast_factory
 from deit_core.train.progress import ProgressView
 from deit_core.train.sinks import JsonlSink, StatusFile
 from deit_core.train.student import DataFacts, Student, starting_status
@@ -105,6 +98,8 @@ def build_shared(
         warn=_warn_unreadable,
         ranks=ranks,
         teacher_batch_size=config.train.micro_batch_size,
+        real_labels=load_real_labels(real, val) if (real := config.eval.real_labels) else None,
+        imagenet_v2=_open_v2(config, num_classes, device, ranks),
     )
     return shared, stream.steps_per_epoch
 
@@ -124,6 +119,16 @@ def _train_batches(
         )
 
     return batches
+
+
+def _open_v2(
+    config: RunConfig, num_classes: int, device: torch.device, ranks: Ranks
+) -> EvalLoader | None:
+    if config.eval.imagenet_v2 is None:
+        return None
+    assert config.model.in_chans is not None
+    source = open_imagenet_v2(config.eval.imagenet_v2, config.model.in_chans, num_classes)
+    return EvalLoader(source, config, device=device, shard=ranks.shard)
 
 
 def _warn_unreadable(path: str) -> None:
@@ -161,76 +166,6 @@ def build_timetable(config: RunConfig, steps_per_epoch: int) -> Timetable:
         save_every=config.train.checkpoint_every_epochs * steps_per_epoch,
         save_every_s=config.train.checkpoint_every_s,
     )
-
-
-def build_learner(
-    config: RunConfig,
-    *,
-    num_classes: int,
-    timetable: Timetable,
-    device: torch.device,
-    ranks: Ranks,
-) -> Learner:
-    """Model, optimiser, schedule, task and EMA of one student."""
-    config = resolve(config)
-    model = ranks.together(lambda: _build_student_model(config, num_classes)).to(device)
-    decay = config.train.ema_decay
-    learner = Learner(
-        model=model,
-        runner=_runner(model, config, device, ranks),
-        optimizer=build_optimizer(model, config.optim),
-        schedule=Schedule(config, timetable.steps_per_epoch, timetable.total_steps),
-        task=DistillationTask(config.distill, config.train.loss),
-        ema=ModelEma(model, decay) if decay is not None else None,
-        scaler=loss_scaler(device, config.train.precision),
-        seed=config.seed,
-        global_batch_size=config.train.global_batch_size,
-        micro_batch_size=config.train.micro_batch_size,
-        clip_grad_norm=config.optim.clip_grad_norm,
-        eval_mode=config.finetune is not None and config.finetune.eval_mode,
-    )
-    learner.train_mode()
-    return learner
-
-
-def _build_student_model(config: RunConfig, num_classes: int) -> nn.Module:
-    """The model at its initial, or given, weights; a head that nothing trains is frozen.
-
-    An untrained head has no gradient: frozen, it needs no place in the optimiser, and processes
-    that add up gradients do not wait for its.
-    """
-    model = build_model(config.model, num_classes=num_classes, seed=config.seed)
-    finetune = config.finetune
-    if finetune is not None:
-        raise NotImplementedError
-    fuses = finetune is not None and finetune.eval_mode
-    head_dist = getattr(model, "head_dist", None)
-    if isinstance(head_dist, nn.Module) and config.distill.kind == "none" and not fuses:
-        head_dist.requires_grad_(False)
-    return model
-
-
-def _runner(model: nn.Module, config: RunConfig, device: torch.device, ranks: Ranks) -> nn.Module:
-    """The model as training calls it."""
-    if config.train.compile:
-        _check_compiler(device)
-        model.compile()
-    if ranks.world == 1:
-        return model
-    ids = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
-
-
-def _check_compiler(device: torch.device) -> None:
-    """On a CPU, torch.compile writes C++."""
-    if device.type == "cpu" and not shutil.which(environ.get("CXX", "g++")):
-        raise ConfigError(
-            Problem(
-                ("train", "compile"),
-                "true needs a C++ compiler on a CPU, and there is no g++ (or what CXX names); "
-                "install one, or set train.compile: false",
-            )
-        )
 
 
 def build_student(

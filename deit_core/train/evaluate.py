@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deit_core.data.eval_sets import RealLabels
 from deit_core.data.loader import EvalBatch
-from deit_core.models import HeadLogits, head_logits
+from deit_core.models import Fusion, HeadLogits, head_logits
+from deit_core.models import fuse as fuse_heads
 from deit_core.train.dist import ALONE, Ranks
 
 AutocastFactory = Callable[[], AbstractContextManager[object]]
@@ -47,32 +49,78 @@ class HeadScore:
         }
 
 
+class RealScore:
+    """Top-1 on the ReaL labels of val, in percent of the images that have any."""
+
+    def __init__(self, labels: RealLabels, device: torch.device) -> None:
+        self._labels = labels
+        self._sums = torch.zeros(2, dtype=torch.float64, device=device)
+
+    def add(self, logits_BC: Tensor, indices_B: Tensor) -> None:
+        """Count one batch."""
+        counts = self._labels.matches(logits_BC.argmax(dim=1), indices_B)
+        self._sums += torch.tensor(counts, dtype=torch.float64, device=self._sums.device)
+
+    def merge(self, ranks: Ranks) -> None:
+        """Add up what all processes have counted."""
+        ranks.sum(self._sums)
+
+    def result(self) -> float:
+        """The accuracy."""
+        hits, counted = self._sums.tolist()
+        return float(100 * hits / max(1.0, counted))
+
+
 class ModelScore:
-    """Scores of every head of one student (and of its EMA weights) over one pass of val."""
+    """Scores of every head of one student (and of its EMA weights) over one pass of val.
+
+    Args:
+        model: the student.
+        ema: its averaged weights.
+        fuse: whether both heads have learned.
+        device: where the sums are kept.
+        real: further labels of the same images, for the fused heads.
+    """
 
     def __init__(
-        self, model: nn.Module, ema: nn.Module | None, *, fuse: bool, device: torch.device
+        self,
+        model: nn.Module,
+        ema: nn.Module | None,
+        *,
+        fuse: bool,
+        device: torch.device,
+        real: RealLabels | None = None,
     ) -> None:
         self._model, self._ema, self._fuse = model, ema, fuse
+        self._fusion: Fusion = getattr(model, "fusion", "logits")
         kinds = ["fused", "cls", *(["dist"] if fuse else []), *(["ema"] if ema else [])]
         self._scores = {kind: HeadScore(device) for kind in kinds}
+        self._real = None if real is None else RealScore(real, device)
 
-    def add(self, images: Tensor, labels: Tensor) -> None:
+    def add(self, batch: EvalBatch) -> None:
         """Run the student on a batch of val."""
+        images, labels = batch.images, batch.labels
         heads = head_logits(self._model, images)
         self._scores["cls"].add(heads.cls_logits, labels)
-        self._scores["fused"].add(fused_logits(heads, fuse=self._fuse), labels)
+        fused = self._fused(heads)
+        self._scores["fused"].add(fused, labels)
+        if self._real is not None:
+            self._real.add(fused, batch.indices)
         if self._fuse:
             assert heads.dist_logits is not None
             self._scores["dist"].add(heads.dist_logits, labels)
         if self._ema is not None:
-            averaged = head_logits(self._ema, images)
-            self._scores["ema"].add(fused_logits(averaged, fuse=self._fuse), labels)
+            self._scores["ema"].add(self._fused(head_logits(self._ema, images)), labels)
+
+    def _fused(self, heads: HeadLogits) -> Tensor:
+        return fused_logits(heads, fuse=self._fuse, fusion=self._fusion)
 
     def merge(self, ranks: Ranks) -> None:
         """Add up what all processes have counted."""
         for score in self._scores.values():
             score.merge(ranks)
+        if self._real is not None:
+            self._real.merge(ranks)
 
     def result(self) -> dict[str, float]:
         """All metrics of the pass."""
@@ -82,11 +130,13 @@ class ModelScore:
             metrics |= self._scores["dist"].result("_dist")
         if "ema" in self._scores:
             metrics |= self._scores["ema"].result(prefix="val_ema")
+        if self._real is not None:
+            metrics["val_real_top1"] = self._real.result()
         return metrics
 
 
-def fused_logits(heads: HeadLogits, *, fuse: bool) -> Tensor:
-    """Mean of both heads' logits, as the reference; the class head alone if one is untrained.
+def fused_logits(heads: HeadLogits, *, fuse: bool, fusion: Fusion = "logits") -> Tensor:
+    """What both heads predict together; the class head alone if the other is untrained.
 
     Trained without distillation, a distilled model's second head never saw a gradient; averaging
     it in, as the reference does, would only add noise.
@@ -94,7 +144,7 @@ def fused_logits(heads: HeadLogits, *, fuse: bool) -> Tensor:
     if not fuse:
         return heads.cls_logits
     assert heads.dist_logits is not None
-    return (heads.cls_logits + heads.dist_logits) / 2
+    return fuse_heads(heads.cls_logits, heads.dist_logits, fusion)
 
 
 @torch.no_grad()
@@ -117,7 +167,7 @@ def evaluate_models(
             if not len(batch.labels):
                 continue
             for score in models.values():
-                score.add(batch.images, batch.labels)
+                score.add(batch)
             images += len(batch.labels)
     for score in models.values():
         score.merge(ranks)

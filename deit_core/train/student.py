@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from deit_core.config import RunConfig
+from deit_core.data.eval_sets import RealLabels
 from deit_core.data.loader import TrainBatch
 from deit_core.errors import CheckpointError, DivergedError
 from deit_core.models import save_weights
@@ -63,7 +64,7 @@ class Student:
     @property
     def done(self) -> bool:
         """Whether it has taken all its steps and been evaluated."""
-        return self.step >= self.timetable.total_steps and self.evaluated
+        return self.at_end and self.evaluated
 
     @property
     def epoch(self) -> float:
@@ -111,10 +112,16 @@ class Student:
         first = self.status.record.first_unreadable or path
         self.status.update(unreadable_images=len(self.unreadable), first_unreadable=first)
 
-    def score(self, device: torch.device) -> ModelScore:
+    def score(self, device: torch.device, real: RealLabels | None = None) -> ModelScore:
         """An empty score for one pass of val."""
-        ema = self.learner.ema.model if self.learner.ema else None
-        return ModelScore(self.learner.model, ema, fuse=self.learner.fuses, device=device)
+        learner = self.learner
+        ema = learner.ema.model if learner.ema else None
+        return ModelScore(learner.model, ema, fuse=learner.fuses, device=device, real=real)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether it has taken all its steps."""
+        return self.step >= self.timetable.total_steps
 
     # rows and state -----------------------------------------------------------------------------
 

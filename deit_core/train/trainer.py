@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deit_core.data.eval_sets import RealLabels
 from deit_core.data.loader import EvalBatch, TrainBatch
 from deit_core.distill.teacher import Teacher
 from deit_core.errors import DeitError, DivergedError
@@ -42,6 +43,10 @@ class Shared:
     ranks: Ranks = ALONE
     teacher_batch_size: int | None = None
     """Images per forward pass of the teacher; all of a batch at once when None."""
+    real_labels: RealLabels | None = None
+    """Further labels of val, scored after the last step."""
+    imagenet_v2: Iterable[EvalBatch] | None = None
+    """A further set, scored after the last step."""
 
 
 class _StoppedError(DeitError):
@@ -148,15 +153,12 @@ class Trainer:
             return
         speeds = {student.trial.name: self._images_per_s(student) for student in students}
         self.clock.pause()
-        scores = {student.trial.name: student.score(self.shared.device) for student in students}
-        modules = [student.learner.model for student in students]
-        results, images = evaluate_models(
-            scores,
-            self._watched_eval_batches(students),
-            self.shared.autocast,
-            modules,
-            self.shared.ranks,
-        )
+        results, images = self._score(students, self.shared.eval_batches)
+        ending = [student for student in students if student.at_end]
+        if ending and self.shared.imagenet_v2 is not None:
+            v2_results, _ = self._score(ending, self.shared.imagenet_v2, own=False)
+            for name, measured in v2_results.items():
+                results[name]["val_v2_top1"] = measured["val_top1"]
         self._share_unreadable(students)
         self.clock.start()
 
@@ -175,13 +177,29 @@ class Trainer:
 
         self._for_each(students, record)
 
-    def _watched_eval_batches(self, students: Sequence[Student]) -> Iterator[EvalBatch]:
-        """The batches of val; notes broken files, keeps hearts beating, gives way to a stop.
+    def _score(
+        self, students: Sequence[Student], batches: Iterable[EvalBatch], *, own: bool = True
+    ) -> tuple[dict[str, dict[str, float]], int]:
+        """Evaluate on one pass of val, or of another set."""
+        real, device = self.shared.real_labels if own else None, self.shared.device
+        scores = {s.trial.name: s.score(device, real if s.at_end else None) for s in students}
+        return evaluate_models(
+            scores,
+            self._watched(batches, students),
+            self.shared.autocast,
+            [student.learner.model for student in students],
+            self.shared.ranks,
+        )
+
+    def _watched(
+        self, batches: Iterable[EvalBatch], students: Sequence[Student]
+    ) -> Iterator[EvalBatch]:
+        """The batches of a pass; notes broken files, keeps hearts beating, gives way to a stop.
 
         Raises:
             _StoppedError: a stop is requested: a long pass must not outlast the grace period.
         """
-        for batch in self.shared.eval_batches:
+        for batch in batches:
             if any(self.shared.ranks.any([bool(self.stop)])):
                 raise _StoppedError
             self._note_unreadable(students, batch.unreadable)
@@ -242,7 +260,7 @@ class Trainer:
         new = [student for student in taught if student.teacher_val_top1 is None]
         if teacher is None or not new:
             return
-        batches = self._watched_eval_batches(new)
+        batches = self._watched(self.shared.eval_batches, new)
         top1 = evaluate_teacher(
             teacher, batches, self.shared.autocast, self.shared.device, self.shared.ranks
         )
