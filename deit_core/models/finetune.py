@@ -74,12 +74,15 @@ def load_for_finetuning(
     inner = unwrap(model)
     own = inner.state_dict()
     state, token = _fit_token(read_weights(path), own, inner)
+    state, reset = _without_other_heads(state, own, _heads(inner))
+    kept = {name: tensor for name, tensor in own.items() if _module(name) in reset}
+    # Positions last: those of another architecture would hide that it is another.
+    positions = {"pos_embed": own["pos_embed"]} if "pos_embed" in own.keys() & state.keys() else {}
+    check_fit(own, kept | state | positions, path)
     try:
         state, resized = _fit_positions(state, own, inner, source_grid)
     except ValueError as error:
         raise CheckpointError(f"{path} does not fit the model: pos_embed: {error}") from None
-    state, reset = _without_other_heads(state, own, _heads(inner))
-    kept = {name: tensor for name, tensor in own.items() if _module(name) in reset}
     check_fit(own, kept | state, path)
     inner.load_state_dict(kept | state)
     return Adaptation(resized, reset, token)

@@ -20,6 +20,7 @@ from deit_core.models import (
     create_model,
     head_logits,
 )
+from deit_core.variants import VARIANTS
 
 SMALL = {"img_size": 8, "patch_size": 4, "in_chans": 1, "embed_dim": 16, "depth": 2, "num_heads": 2}
 DISTILLED = "deit_tiny_distilled_patch16_224"
@@ -65,6 +66,35 @@ def test_every_override_takes_effect() -> None:
     assert model.pos_drop.rate == model.blocks[4].mlp.drop2.rate == 0.1
     assert model.blocks[4].drop_path1.rate == 0.2
     assert model.eval()(torch.zeros(2, 1, 12, 12)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", [PLAIN, DISTILLED, "cait_xxs24_224", "cait_xxs24_distilled_224"])
+def test_images_need_not_be_square(name: str) -> None:
+    model = create_model(name, num_classes=7, **(SMALL | {"img_size": (8, 20)}))
+    images = torch.rand(2, 1, 8, 20)
+    assert model.eval()(images).shape == (2, 7)
+    convolved = model.patch_embed.proj(images)  # (2, 16, rows, columns)
+    assert model.patch_embed.grid_size == tuple(convolved.shape[2:]) == (2, 5)
+    row_major = convolved.flatten(2).transpose(1, 2)
+    torch.testing.assert_close(model.patch_embed(images), row_major)
+    with pytest.raises(ValueError, match=r"images are \(1, 20, 8\), the model takes \(1, 8, 20\)"):
+        model(images.transpose(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("original", "name"),
+    [
+        ("cait_XXS24_224", "cait_xxs24_224"),
+        ("cait_XXS24", "cait_xxs24_384"),
+        ("cait_S36", "cait_s36_384"),
+        ("cait_M48", "cait_m48_448"),
+    ],
+)
+def test_the_originals_names_are_known(original: str, name: str) -> None:
+    with torch.device("meta"):
+        ours, theirs = create_model(name), create_model(original)
+    assert theirs.spec == ours.spec
+    assert theirs.spec.img_size == VARIANTS[name].img_size
 
 
 def test_a_distilled_model_returns_a_pair_to_train_on_and_their_mean_to_predict() -> None:
@@ -239,6 +269,11 @@ def test_arguments_a_timm_model_refuses(name: str, values: dict[str, Any], messa
         (PLAIN, {"depth": 0}, "depth is 0; give a positive whole number"),
         (PLAIN, {"depth": 2.5}, "depth is 2.5; give a positive whole number"),
         (PLAIN, {"mlp_ratio": "4"}, "mlp_ratio is '4'; give a positive number"),
+        (PLAIN, {"init_scale": 0.1}, "has no 'init_scale' to override; valid: patch_size"),
+        (PLAIN, {"img_size": (32, 100)}, "an image of 32 x 100 pixels cannot be cut into patches"),
+        (PLAIN, {"img_size": 0}, r"img_size is 0; give a positive whole number, or \(height"),
+        (PLAIN, {"img_size": (32, 32, 32)}, r"img_size is \(32, 32, 32\); give a positive"),
+        (DISTILLED, {"fusion": "mean"}, "fusion is 'mean'; valid: logits, softmax"),
         (PLAIN, {"img_size": 100}, "an image of 100 pixels cannot be cut into patches of 16"),
         (PLAIN, {"embed_dim": 100}, "embed_dim 100 is no multiple of num_heads 3"),
     ],

@@ -18,7 +18,7 @@ from deit_core.errors import CheckpointError, RunDirError
 from deit_core.models import VisionTransformer, create_model, load_weights, save_weights
 from deit_core.models.weights import read_weights
 
-NAMES = ["deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"]
+NAMES = ["deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "cait_xxs24_224"]
 SMALL = {"img_size": 8, "patch_size": 4, "in_chans": 1, "embed_dim": 16, "depth": 2, "num_heads": 2}
 
 
@@ -41,33 +41,49 @@ def spread_out(model: nn.Module) -> None:
 # both ways between timm and us ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_files_of_timm_load_strictly_and_give_timms_logits(name: str, tmp_path: Path) -> None:
+BOTH_WAYS = [*((name, SMALL) for name in NAMES), (NAMES[1], {}), (NAMES[2], {"depth": 3})]
+
+
+@pytest.mark.parametrize(("name", "sizes"), BOTH_WAYS)
+def test_files_of_timm_load_strictly_and_give_timms_logits(
+    name: str, sizes: dict[str, int], tmp_path: Path
+) -> None:
     from deit_core.models.timm_import import timm
 
-    theirs, ours = timm.create_model(name).eval(), create_model(name).eval()
+    theirs, ours = timm.create_model(name, **sizes).eval(), create_model(name, **sizes).eval()
     spread_out(theirs)
     save_file(theirs.state_dict(), tmp_path / "timm.safetensors")
     load_weights(ours, tmp_path / "timm.safetensors")
-    images = torch.randn(2, 3, 224, 224)
-    with torch.no_grad():
-        torch.testing.assert_close(ours(images), theirs(images), atol=2e-5, rtol=1e-4)
+    same_logits(ours, theirs, sizes)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_our_files_load_strictly_into_timm_and_give_our_logits(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "sizes"), BOTH_WAYS)
+def test_our_files_load_strictly_into_timm_and_give_our_logits(
+    name: str, sizes: dict[str, int], tmp_path: Path
+) -> None:
     from deit_core.models.timm_import import timm
 
-    theirs, ours = timm.create_model(name).eval(), create_model(name).eval()
+    theirs, ours = timm.create_model(name, **sizes).eval(), create_model(name, **sizes).eval()
     spread_out(ours)
     save_weights(ours, tmp_path / "ours.safetensors")
     theirs.load_state_dict(read_weights(tmp_path / "ours.safetensors"), strict=True)
-    images = torch.randn(2, 3, 224, 224)
+    same_logits(ours, theirs, sizes)
+
+
+def same_logits(ours: nn.Module, theirs: nn.Module, sizes: dict[str, int]) -> None:
+    side = sizes.get("img_size", 224)
+    images = torch.randn(2, sizes.get("in_chans", 3), side, side)
     with torch.no_grad():
-        torch.testing.assert_close(theirs(images), ours(images), atol=2e-5, rtol=1e-4)
+        expected = theirs(images)
+        assert float(expected.std()) > 0.1
+        torch.testing.assert_close(ours(images), expected, atol=2e-5, rtol=1e-4)
 
 
 # formats ----------------------------------------------------------------------------------------
+
+
+def prefixed(state: dict[str, Tensor], prefix: str = "module.") -> dict[str, Any]:
+    return {f"{prefix}{key}": value for key, value in state.items()}
 
 
 def test_saved_weights_come_back(tmp_path: Path) -> None:
@@ -85,15 +101,35 @@ def test_saved_weights_come_back(tmp_path: Path) -> None:
         lambda state: state,
         lambda state: {"model": state},
         lambda state: {"state_dict": state, "epoch": 3},
-        lambda state: {"model": {f"module.{key}": value for key, value in state.items()}},
+        lambda state: {"model": prefixed(state)},
+        lambda state: {"model": prefixed(state) | {"epoch": 3, "extra": torch.ones(2)}},
+        lambda state: prefixed(state, "_orig_mod."),
+        lambda state: prefixed(prefixed(state, "_orig_mod."), "module."),
         lambda state: {"model": state, "epoch": 299, "args": argparse.Namespace(lr=5e-4)},
     ],
-    ids=["bare", "model", "state_dict", "module-prefix", "the-references-training-checkpoint"],
+    ids=[
+        "bare",
+        "model",
+        "state_dict",
+        "module-prefix",
+        "module-prefix-beside-others",
+        "compiled",
+        "parallel-compiled",
+        "the-references-training-checkpoint",
+    ],
 )
 def test_published_layouts_load(wrap: Any, tmp_path: Path) -> None:
     model, other = small(), small()
     torch.save(wrap(model.state_dict()), tmp_path / "weights.pth")
     load_weights(other, tmp_path / "weights.pth")
+    assert same(model.state_dict(), other.state_dict())
+
+
+def test_a_published_cait_file_loads(tmp_path: Path) -> None:
+    model, other = (create_model(NAMES[2], num_classes=5, **SMALL) for _ in range(2))
+    published = {"model": prefixed(model.state_dict()), "epoch": 399}
+    torch.save(published, tmp_path / "XXS24_224.pth")
+    load_weights(other, tmp_path / "XXS24_224.pth")
     assert same(model.state_dict(), other.state_dict())
 
 
@@ -151,6 +187,15 @@ def test_nothing_is_loaded_from_a_file_that_does_not_fit(tmp_path: Path) -> None
     torch.save(small(classes=7).state_dict(), tmp_path / "w.pt")
     failure(tmp_path / "w.pt", model)
     assert same(model.state_dict(), before)
+
+
+def test_weights_of_another_family_are_refused(tmp_path: Path) -> None:
+    cait = create_model(NAMES[2], num_classes=5, **SMALL)
+    torch.save({"model": prefixed(cait.state_dict())}, tmp_path / "w.pth")
+    message = failure(tmp_path / "w.pth")
+    assert "missing: dist_token" in message
+    assert "unexpected: blocks.0.gamma_1" in message
+    assert "1 of another shape: pos_embed is (1, 4, 16), not (1, 6, 16)" in message
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
