@@ -90,8 +90,9 @@ class TrainFetcher:
         prepared = self._prepared.get(index)
         if prepared is None:
             prepared = self._augment.prepare(self._source.image(index))
-            if self._keep_prepared:
-                self._prepared[index] = prepared
+            if not self._keep_prepared:  # but the last: repeats of an image lie side by side
+                self._prepared.clear()
+            self._prepared[index] = prepared
         return prepared
 
 

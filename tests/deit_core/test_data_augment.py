@@ -20,7 +20,7 @@ from deit_core.data.stream import SampleRef
 from deit_core.identity import resolve
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-GEOMETRY = json.loads((GOLDEN / "eval_transform.json").read_text())["cases"]
+EVAL = json.loads((GOLDEN / "eval_transform.json").read_text())
 
 
 def noise_image(seed, mode, width=8, height=8):
@@ -53,7 +53,7 @@ def augmented(image, ref=FIRST, **options):
 # The eval transform
 
 
-@pytest.mark.parametrize("case", GEOMETRY, ids=lambda case: case["id"])
+@pytest.mark.parametrize("case", EVAL["cases"], ids=lambda case: case["id"])
 def test_eval_sizes_and_offsets_equal_the_reference(case):
     size = case["input_size"]
     for row in case["rows"]:
@@ -68,11 +68,12 @@ def test_eval_sizes_and_offsets_equal_the_reference(case):
         assert [round((height - size) / 2), round((width - size) / 2)] == row["crop_top_left"]
 
 
-def test_eval_pixels_equal_the_reference():
+@pytest.mark.parametrize("case", EVAL["pixels"], ids=lambda case: case["id"])
+def test_eval_pixels_equal_the_reference(case):
     golden = load_file(GOLDEN / "eval_transform.safetensors")
-    pixels = eval_pixels(Image.fromarray(golden["image_hwc_uint8"]), 64, 0.875)
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    normalised = ((pixels / 255 - mean) / std).transpose(2, 0, 1)
+    image = Image.fromarray(golden["image_hwc_uint8"])
+    pixels = eval_pixels(image, case["input_size"], case["eval_crop_ratio"])
+    normalised = ((pixels / 255 - case["mean"]) / case["std"]).transpose(2, 0, 1)
     np.testing.assert_allclose(normalised, golden["out_chw"], atol=0.02)
 
 
