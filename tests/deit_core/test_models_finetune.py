@@ -282,8 +282,8 @@ def test_whatever_else_does_not_fit_is_named_and_nothing_is_loaded(
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [
-        (CAIT, PLAIN, r"unexpected: blocks\.0\.gamma_1"),
-        (CAIT, DISTILLED, r"unexpected: blocks\.0\.gamma_1"),
+        (CAIT, PLAIN, r"unexpected: blocks\.0\.attn\.proj_l"),
+        (CAIT, DISTILLED, r"unexpected: blocks\.0\.attn\.proj_l"),
         (PLAIN, CAIT, r"missing: blocks\.0\.gamma_1"),
         (DISTILLED, CAIT, r"missing: blocks\.0\.gamma_1"),
     ],
