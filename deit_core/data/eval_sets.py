@@ -60,8 +60,9 @@ class RealLabels:
             indices: numbers of these images in the source, shape (B,).
         """
         valid = self.labels[_array(indices)]
-        hits = (valid == _array(predictions)[:, None]).any(axis=1)
-        return RealHits(int(hits.sum()), int((valid[:, 0] != _NO_LABEL).sum()))
+        labelled = valid != _NO_LABEL
+        hits = (labelled & (valid == _array(predictions)[:, None])).any(axis=1)
+        return RealHits(int(hits.sum()), int(labelled.any(axis=1).sum()))
 
 
 def _array(values: Tensor | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

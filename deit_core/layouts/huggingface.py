@@ -142,7 +142,7 @@ def hub_errors(root: str) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, DatasetsError) as error:
+    except (OSError, ValueError, LookupError, TypeError, DatasetsError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
             f"the Hugging Face data in {root} cannot be read ({type(error).__name__}: {reason}); "
