@@ -49,10 +49,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is given; give at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is given; give a whole number of at least 1")
+    return int(text)
 
 
 def _run(parsed: argparse.Namespace) -> None:
@@ -78,6 +77,8 @@ def _run(parsed: argparse.Namespace) -> None:
         show(analysis, Console())
     for finished, record in zip(runs, analysis.records, strict=True):
         finished.run.write_analysis(record)
+        file = finished.run.analysis_file(options.weights)
+        sys.stderr.write(f"written: {file}\n")
 
 
 if __name__ == "__main__":

@@ -67,13 +67,14 @@ class RunVoter:
 
     def logits(self, images_BCSS: Tensor) -> Mapping[str, Tensor]:
         """See `Voter.logits`."""
+        found: dict[HeadName, Tensor] = {}
         with self.autocast():
             heads = head_logits(self.model, images_BCSS)
-        found: dict[HeadName, Tensor] = {"cls": heads.cls_logits}
-        if "dist" in self.names:
-            assert heads.dist_logits is not None
-            found["dist"] = heads.dist_logits
-            found["fused"] = fuse(heads.cls_logits, heads.dist_logits, self.fusion)
+            found["cls"] = heads.cls_logits
+            if "dist" in self.names:
+                assert heads.dist_logits is not None
+                found["dist"] = heads.dist_logits
+                found["fused"] = fuse(heads.cls_logits, heads.dist_logits, self.fusion)
         return {self.names[head]: logits for head, logits in found.items()}
 
 

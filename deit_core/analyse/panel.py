@@ -96,17 +96,18 @@ def build_panels(
 
 
 def _teacher_names(runs: Sequence[FinishedRun]) -> dict[tuple[View, str], str]:
-    """`teacher`, or with more of them, also what each is called."""
+    """`teacher`, or with more of them or a run of that name, also what each is called."""
     wanted = {
-        (view_of(run.config), key): f"teacher {_called(run)}"
+        (view_of(run.config), key): f"teacher ({_called(run)})"
         for run in runs
         if (key := teacher_key(run.config)) is not None
     }
-    if len(wanted) == 1:
+    run_names = unique_names(runs)
+    if len(wanted) == 1 and "teacher" not in run_names:
         return dict.fromkeys(wanted, "teacher")
-    count = Counter(wanted.values())
+    count = Counter([*wanted.values(), *run_names])
     return {
-        (view, key): name if count[name] == 1 else f"{name} ({key[:6]}, {view.img_size} px)"
+        (view, key): name if count[name] == 1 else f"{name}, {key[:6]}, {view.img_size} px"
         for (view, key), name in wanted.items()
     }
 

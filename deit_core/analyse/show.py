@@ -14,7 +14,7 @@ from deit_core.analyse.measure import Analysis
 from deit_core.records import AnalysisRecord, DecisionMakerRecord
 
 _COLUMN_WIDTH = 7
-_NAME_WIDTH = 36
+_NAME_LIMIT = 40
 
 
 def as_json(analysis: Analysis) -> str:
@@ -29,23 +29,34 @@ def as_json(analysis: Analysis) -> str:
 
 def show(analysis: Analysis, console: Console) -> None:
     """Print accuracy by head, disagreement, likeness of tokens, and what is missing."""
-    console.print(_accuracy_table(analysis))
+    records = analysis.records
+    what = f"{records[0].weights} weights, {records[0].images} images of val"
+    _print(console, f"Accuracy by head: {what}", _accuracy_table(analysis))
+    title = "Disagreement: share of images with another top-1 class"
     for table in _disagreement_tables(analysis, console.width):
-        console.print(table)
-    if any(record.token_cosine for record in analysis.records):
-        console.print(_token_table(analysis.records))
-    for note in _notes(analysis.records):
+        _print(console, title, table)
+        title = "Disagreement, more columns"
+    if any(record.token_cosine for record in records):
+        title = "Cosine similarity of class and distillation token, by block"
+        _print(console, title, _token_table(records))
+    for note in _notes(records):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None)
+def _print(console: Console, title: str, table: Table) -> None:
+    console.print(title, style="bold", highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print()
+
+
+def _table() -> Table:
+    table = Table(pad_edge=False, box=None)
+    table.add_column("", overflow="fold", max_width=_NAME_LIMIT)
+    return table
 
 
 def _accuracy_table(analysis: Analysis) -> Table:
-    images = analysis.records[0].images
-    table = _table(f"\nAccuracy by head, {analysis.records[0].weights} weights, {images} images")
-    table.add_column("", overflow="fold")
+    table = _table()
     for heading in ("top-1 %", "top-5 %", "loss"):
         table.add_column(heading, justify="right")
     for maker in _makers(analysis):
@@ -67,24 +78,23 @@ def _makers(analysis: Analysis) -> Iterator[DecisionMakerRecord]:
 def _disagreement_tables(analysis: Analysis, width: int) -> Iterator[Table]:
     """The matrix, cut into as many columns as fit."""
     count = len(analysis.decision_makers)
-    fit = max(1, (width - _NAME_WIDTH) // _COLUMN_WIDTH)
+    digits = len(str(count))
+    makers = enumerate(analysis.decision_makers, start=1)
+    names = [f"{row:{digits}}  {name}" for row, name in makers]
+    taken = min(max(map(len, names)), _NAME_LIMIT) + 1
+    fit = max(1, (width - taken) // _COLUMN_WIDTH)
     for first in range(0, count, fit):
         columns = range(first, min(first + fit, count))
-        more = "" if first == 0 else " (more columns)"
-        table = _table(f"\nDisagreement: share of images with another top-1 class{more}")
-        table.add_column("", justify="right")
-        table.add_column("", overflow="fold")
+        table = _table()
         for column in columns:
-            table.add_column(str(column + 1), justify="right")
-        for row, name in enumerate(analysis.decision_makers):
-            rates = (analysis.disagreement[row][column] for column in columns)
-            table.add_row(str(row + 1), escape(name), *(f"{rate:.3f}" for rate in rates))
+            table.add_column(str(column + 1), justify="right", no_wrap=True)
+        for name, rates in zip(names, analysis.disagreement, strict=True):
+            table.add_row(escape(name), *(f"{rates[column]:.3f}" for column in columns))
         yield table
 
 
 def _token_table(records: Sequence[AnalysisRecord]) -> Table:
-    table = _table("\nCosine similarity of class and distillation token")
-    table.add_column("", overflow="fold")
+    table = _table()
     with_tokens = [record for record in records if record.token_cosine]
     places = _places(with_tokens)
     for place in places:
