@@ -10,8 +10,9 @@ from pathlib import Path
 
 from deit_core.config import DataConfig, RunConfig
 from deit_core.data_layout import Split, count_classes, count_images
-from deit_core.errors import DataError, TeacherError
+from deit_core.errors import CheckpointError, DataError, TeacherError
 from deit_core.identity import KNOWN_SOURCES
+from deit_core.layouts.imagenet import v2_classes
 from launcher.errors import SweepError
 from launcher.expand import Trial
 
@@ -20,8 +21,9 @@ def check_inputs(trials: Iterable[Trial]) -> None:
     """Check the files that these trials will read.
 
     Raises:
-        DataError: a data set is missing, its folders are not as they must be, or it has fewer
-            images than a batch or a subset asks for.
+        DataError: a data set or evaluation set is missing, its folders are not as they must be,
+            or it has one class only, or fewer images than a batch or a subset asks for.
+        CheckpointError: the weights to fine-tune are missing.
         TeacherError: a teacher's checkpoint is missing, or it knows other classes.
         SweepError: model.num_classes is not what the data has.
     """
@@ -35,6 +37,7 @@ def check_inputs(trials: Iterable[Trial]) -> None:
         by_id[trial.trial_id] = classes[data]
         _check_model(trial, classes[data])
         _check_sizes(trial, sizes)
+        _check_files(trial.config, classes[data])
         _check_teacher(trial.config, classes[data], by_id)
 
 
@@ -101,6 +104,21 @@ def _check_model(trial: Trial, found: int) -> None:
         f"model.num_classes: {given} is given for {trial.name}, but its data has {found} "
         f"classes; leave it out to take the data's"
     )
+
+
+def _check_files(config: RunConfig, classes: int) -> None:
+    """Whether the weights to start from and the further evaluation sets are there."""
+    finetune, real_labels = config.finetune, config.eval.real_labels
+    if finetune is not None and not Path(finetune.checkpoint).is_file():
+        raise CheckpointError(
+            f"finetune.checkpoint: there is no file {finetune.checkpoint}; give one that exists"
+        )
+    if real_labels is not None and not Path(real_labels).is_file():
+        raise DataError(
+            f"eval.real_labels: there is no file {real_labels}; give the path of real.json"
+        )
+    if config.eval.imagenet_v2 is not None:
+        v2_classes(config.eval.imagenet_v2, classes)
 
 
 def _check_teacher(config: RunConfig, classes: int, by_id: dict[str, int]) -> None:

@@ -19,14 +19,11 @@ from torch import Tensor
 from deit_core.data.sources.base import ImageSource
 from deit_core.data.sources.folder import FolderSource
 from deit_core.errors import DataError
-from deit_core.layouts.image_folder import class_names, list_files
-from deit_core.layouts.imagenet import val_number
-
-IMAGENET_CLASSES = 1000
+from deit_core.layouts.image_folder import list_files
+from deit_core.layouts.imagenet import IMAGENET_CLASSES, v2_classes, val_number
 
 _NO_LABEL = -1
 _REAL_URL = "https://github.com/google-research/reassessed-imagenet"
-_V2_URL = "https://github.com/modestyachts/ImageNetV2"
 
 
 class RealHits(NamedTuple):
@@ -142,21 +139,7 @@ def open_imagenet_v2(path: str, in_chans: int, num_classes: int = IMAGENET_CLASS
     Raises:
         DataError: the folder is missing, or has other folders or more classes.
     """
-    if not Path(path).is_dir():
-        raise DataError(f"eval.imagenet_v2: {path} is no folder; get one from {_V2_URL}")
-    names = class_names(Path(path))
-    wrong = [name for name in names if not (name.isascii() and name.isdigit())]
-    if wrong:
-        raise DataError(
-            f"eval.imagenet_v2: {path} has the folder {wrong[0]}; valid: 0 to 999, the number of "
-            f"the class; get one from {_V2_URL}"
-        )
-    names.sort(key=int)
-    if int(names[-1]) >= num_classes:
-        raise DataError(
-            f"eval.imagenet_v2: {path} has class {names[-1]}, but the model {num_classes} classes; "
-            f"use it with all of ImageNet's {IMAGENET_CLASSES}"
-        )
+    names = v2_classes(path, num_classes)
     files = [list_files(Path(path), name) for name in names]
     return FolderSource(
         Path(path),

@@ -30,6 +30,9 @@ HOW_TO_GET = (
     "or val/*.JPEG beside the devkit"
 )
 
+IMAGENET_CLASSES = 1000
+
+_V2_URL = "https://github.com/modestyachts/ImageNetV2"
 _VAL_NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.jpe?g", re.IGNORECASE)
 
 
@@ -99,3 +102,31 @@ def count_images(root: str, split: Split, *, enough: int) -> int:
     if split == "val" and has_flat_val(root):
         return sum(1 for _ in itertools.islice(_flat_val_files(Path(root) / "val"), enough))
     return count_files(Path(root) / split, names, enough=enough)
+
+
+def v2_classes(path: str, num_classes: int) -> list[str]:
+    """The class folders of ImageNet-V2, in order of the labels they are named by.
+
+    Args:
+        path: folder of the class folders "0" to "999".
+        num_classes: of the model that is evaluated.
+
+    Raises:
+        DataError: the folder is missing, or has other folders or more classes.
+    """
+    if not os.path.isdir(path):
+        raise DataError(f"eval.imagenet_v2: {path} is no folder; get one from {_V2_URL}")
+    names = class_names(Path(path))
+    wrong = [name for name in names if not (name.isascii() and name.isdigit())]
+    if wrong:
+        raise DataError(
+            f"eval.imagenet_v2: {path} has the folder {wrong[0]}; valid: 0 to 999, the number of "
+            f"the class; get one from {_V2_URL}"
+        )
+    names.sort(key=int)
+    if int(names[-1]) >= num_classes:
+        raise DataError(
+            f"eval.imagenet_v2: {path} has class {names[-1]}, but the model {num_classes} classes; "
+            f"use it with all of ImageNet's {IMAGENET_CLASSES}"
+        )
+    return names

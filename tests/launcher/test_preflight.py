@@ -1,5 +1,7 @@
 """Bad input is refused before anything starts, in one line that says what to set."""
 
+import re
+
 import pytest
 from sweeps_for_tests import TEACHER, write_sweep
 
@@ -42,6 +44,50 @@ def test_three_lines_on_a_small_folder_say_what_to_set(images, tmp_path):
     assert error_of(tmp_path) == (
         "train.global_batch_size: 1024 is more than the 7 training images; set it to 6 or less"
     )
+
+
+def test_one_class_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_folder(tmp_path / "images", train=(9,), val=(3,))
+    error = error_of(tmp_path, "train.global_batch_size=2")
+    assert error.endswith("images has 1 class; a classifier needs at least two")
+
+
+def test_part_of_a_known_set_needs_its_number_of_classes(images, tmp_path):
+    text = "data: {source: imagenet, root: images}\ntrain: {global_batch_size: 4}\n"
+    assert error_of(tmp_path, text=text).startswith("data.source imagenet has 1,000 classes, but ")
+    assert "set model.num_classes: 2 to train on this part" in error_of(tmp_path, text=text)
+    config = tmp_path / "mine.yaml"
+    part = load_config_as_sweep(config, overrides=["model.num_classes=2"])
+    check_inputs(expand(part).trials)
+    wrong = error_of(tmp_path, "model.num_classes=3", text=text)
+    assert wrong.startswith("model.num_classes: 3 is given for ")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("cifar10", "CIFAR-10 is not in .*none; run `python -m deit_core.data.download cifar10`"),
+        ("stanford_cars", "Stanford Cars is not in .*none; its authors' page is gone: get "),
+        ("imagenet", "data.root .*none does not exist; get ILSVRC2012_img_train.tar"),
+        ("inaturalist_2018", "none/categories.json is missing; get the images"),
+        ("huggingface", "data.root .*none is no folder; it must be a folder of DatasetDict"),
+    ],
+)
+def test_missing_data_is_found_before_anything_starts(tmp_path, monkeypatch, source, message):
+    monkeypatch.chdir(tmp_path)
+    error = error_of(tmp_path, text=f"data: {{source: {source}, root: none}}\n")
+    assert re.search(message, error)
+
+
+def test_missing_files_beside_the_data(images, tmp_path):
+    batch = "train.global_batch_size=2"
+    error = error_of(tmp_path, batch, "eval.real_labels=real.json")
+    assert error.startswith("eval.real_labels: there is no file ")
+    error = error_of(tmp_path, batch, "eval.imagenet_v2=images/train")
+    assert "train has the folder class0; valid: 0 to 999" in error
+    error = error_of(tmp_path, batch, "finetune.checkpoint=none.pth")
+    assert error.startswith("finetune.checkpoint: there is no file ")
 
 
 def test_a_subset_larger_than_the_data(images, tmp_path):

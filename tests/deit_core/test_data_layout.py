@@ -1,0 +1,57 @@
+"""What the launcher learns about data without torch and without reading an image."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+from source_files import MAKERS
+
+from deit_core.config import Source
+from deit_core.data_layout import KNOWN_SIZES, count_images
+from deit_core.identity import KNOWN_SOURCES
+
+
+def test_every_source_has_a_known_size_or_is_counted() -> None:
+    counted = {name.partition(",")[0] for name in MAKERS} - KNOWN_SIZES.keys()
+    assert counted | KNOWN_SIZES.keys() == set(typing.get_args(Source))
+    assert KNOWN_SIZES.keys() <= KNOWN_SOURCES.keys()
+
+
+@pytest.mark.parametrize("name", ["image_folder", "imagenet", "imagenet, devkit folder"])
+def test_counting_stops_when_there_are_enough(name: str, tmp_path: Path) -> None:
+    data = MAKERS[name](tmp_path)
+    assert [count_images(data, "train", enough=n) for n in (1, 5, 100)] == [1, 5, 7]
+    assert [count_images(data, "val", enough=n) for n in (1, 100)] == [1, 4]
+
+
+def test_looking_imports_no_torch_and_what_is_heavy_only_for_its_own_source(tmp_path: Path) -> None:
+    data = MAKERS["inaturalist_2018"](tmp_path)
+    code = (
+        "import sys\n"
+        "from deit_core.config import DataConfig\n"
+        "from deit_core.data_layout import count_classes, count_images\n"
+        f"data = DataConfig(source='inaturalist_2018', root={data.root!r})\n"
+        "assert count_classes(data) == 3\n"
+        "assert count_images(data, 'train', enough=9) == 7\n"
+        "heavy = {'torch', 'torchvision', 'numpy', 'scipy', 'datasets', 'pyarrow'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_hugging_face_data_is_counted_without_torch(tmp_path: Path) -> None:
+    data = MAKERS["huggingface, parquet"](tmp_path)
+    code = (
+        "import sys\n"
+        "from deit_core.config import DataConfig\n"
+        "from deit_core.data_layout import count_classes, count_images\n"
+        f"data = DataConfig(source='huggingface', root={data.root!r})\n"
+        "assert count_classes(data) == 2\n"
+        "assert count_images(data, 'val', enough=9) == 4\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
