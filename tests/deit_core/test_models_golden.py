@@ -121,6 +121,11 @@ def test_a_published_size_computes_the_references_logits(case: dict[str, Any]) -
     if heads.dist_logits is not None:
         close(heads.cls_logits[0, :8], torch.tensor(case["train_cls_first8"]), atol=2e-4)
         close(heads.dist_logits[0, :8], torch.tensor(case["train_dist_first8"]), atol=2e-4)
+    if "first8_f64" in case:
+        expected = torch.tensor(case["first8_f64"], dtype=torch.float64)
+        with torch.no_grad():
+            exact = model.double()(image.double())[0, :8]
+        torch.testing.assert_close(exact, expected, atol=1e-11, rtol=0)
 
 
 # shapes -----------------------------------------------------------------------------------------
