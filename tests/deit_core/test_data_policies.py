@@ -260,8 +260,9 @@ def test_blur_is_gaussian_of_a_radius_between_its_limits():
     image = Image.fromarray(np.pad(np.full((1, 1), 255, dtype=np.uint8), 8))
     blurred = [ThreeAugment()(image, random.Random(seed)) for seed in range(600)]
     peaks = [np.asarray(one).max() for one in blurred]
-    blurs = [peak for peak, one in zip(peaks, blurred, strict=True) if one != image]
-    assert min(blurs) < 15
+    # solarised it is black, in grey it stays as it is
+    blurs = [peak for peak, one in zip(peaks, blurred, strict=True) if peak and one != image]
+    assert 8 < min(blurs) < 12
     assert max(blurs) > 240
 
 

@@ -98,9 +98,11 @@ class CountedSource:
 def test_repeats_of_an_image_are_decoded_once() -> None:
     source = CountedSource()
     stream = TrainStream(32, 12, seed=0, repeats=3)
-    raw = TrainFetcher(source, stream, TrainAugment(config_of()))[0]
-    assert len(raw.labels) == 12
+    fetcher = TrainFetcher(source, stream, TrainAugment(config_of()))
+    assert len(fetcher[0].labels) == 12
     assert source.reads == Counter({ref.index: 1 for ref in stream.sample_refs(0)})
+    assert len(fetcher[0].labels) == 12  # no more than one is kept
+    assert source.reads == Counter({ref.index: 2 for ref in stream.sample_refs(0)})
 
 
 def test_targets_of_bce_are_not_smoothed() -> None:
