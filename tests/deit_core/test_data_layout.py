@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import typing
 from pathlib import Path
 
 import pytest
+import yaml
 from source_files import MAKERS
 
-from deit_core.config import Source
+from deit_core.config import Source, parse_run_config
+from deit_core.data.download import TORCHVISION
 from deit_core.data_layout import KNOWN_SIZES, count_images
 from deit_core.identity import KNOWN_SOURCES
+from deit_core.layouts.image_folder import IMAGE_SUFFIXES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+
+
+def test_the_page_about_data_is_true() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+|yours) ", PAGE, re.MULTILINE)
+    assert {source for source, _ in rows} == set(typing.get_args(Source))
+    for source, known in KNOWN_SIZES.items():
+        classes = KNOWN_SOURCES[source].num_classes
+        assert f"| `{source}` | {known['train']:,} / {known['val']:,} | {classes:,} |" in PAGE
+    for name in re.findall(r"deit_core\.data\.download (\w+)", PAGE):
+        assert name in TORCHVISION
+    assert ", ".join(IMAGE_SUFFIXES[:-1]) in PAGE
+    snippets = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    configs = [parse_run_config(yaml.safe_load(snippet)) for snippet in snippets]
+    assert {config.data.source for config in configs} >= {"imagenet", "huggingface", "cifar10"}
 
 
 def test_every_source_has_a_known_size_or_is_counted() -> None:
