@@ -1,4 +1,4 @@
-"""Completed runs, and their trained models as they predict."""
+"""Completed runs and their trained models."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from deit_core.config import RunConfig
 from deit_core.errors import RunDirError
 from deit_core.identity import resolve
 from deit_core.models import build_model, load_weights
+from deit_core.models.base import Distilled
 from deit_core.records import SummaryRecord, TrialRecord, Weights
 from deit_core.run_dir import RunDir
-from deit_core.variants import VARIANTS
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,6 @@ class FinishedRun:
     def fuses(self) -> bool:
         """Whether it has a distillation head that was trained, so that both heads predict."""
         return self.summary.val_top1_dist is not None
-
-    @property
-    def has_dist_token(self) -> bool:
-        """Whether the model has a distillation token, trained or not."""
-        variant = VARIANTS.get(self.config.model.name)
-        return variant is not None and variant.distilled
 
 
 def open_finished(path: Path) -> FinishedRun:
@@ -60,11 +54,6 @@ def open_finished(path: Path) -> FinishedRun:
 def load_model(finished: FinishedRun, weights: Weights = "last") -> nn.Module:
     """The trained model on the CPU, in eval mode, without gradients.
 
-    Its output in eval mode is the run's prediction. Where a distillation head was never trained,
-    that prediction is the class head's: the distillation head is made a copy of it, so that fusing
-    the two, here or in whatever reads an exported file, changes nothing. (Taking the distillation
-    token out would change the class head's answer, as attention sees it.)
-
     Raises:
         RunDirError: the run has no such weights.
         CheckpointError: they are damaged.
@@ -75,18 +64,23 @@ def load_model(finished: FinishedRun, weights: Weights = "last") -> nn.Module:
         if weights == "ema" and config.train.ema_decay is None:
             raise RunDirError(f"{run.path} has no EMA weights; train with train.ema_decay set")
         raise RunDirError(f"{run.path} has lost its weights: {path} is missing; train it again")
-    spec = config.model
-    alone = finished.has_dist_token and not finished.fuses
-    if alone:
-        spec = spec.model_copy(update={"fusion": "logits"})
-    model = build_model(spec, num_classes=finished.summary.num_classes, seed=config.seed)
+    classes = finished.summary.num_classes
+    model = build_model(config.model, num_classes=classes, seed=config.seed)
     load_weights(model, path)
-    if alone:
-        _copy_class_head(model)
     return model.eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def _copy_class_head(model: nn.Module) -> None:
-    source, target = model.get_submodule("head"), model.get_submodule("head_dist")
-    target.load_state_dict(source.state_dict())
+def mute_dist_head(model: Distilled) -> None:
+    """Make the class head's logits the model's prediction, to the last bit; changes it in place.
+
+    For a model whose distillation head was never trained. Other programs, timm's model among them,
+    average both heads, and the distillation token cannot be taken out, as attention sees it. So the
+    distillation head becomes zero and the class head twice as large: the mean of the two logits,
+    which `fusion` is set to, is then the class head's answer.
+    """
+    model.fusion = "logits"
+    for parameter in model.head_dist.parameters():
+        parameter.zero_()
+    for parameter in model.head.parameters():
+        parameter.mul_(2.0)

@@ -231,6 +231,9 @@ class ExportRecord(Record):
     """Per channel, to divide by after that."""
     resize_shorter_side: int | None
     """Bicubic resize before the centre crop of img_size; null: the whole image to the square."""
+    class_head_only: bool
+    """Whether there is a distillation head that was never trained: in the file it is zero and the
+    class head twice as large, so that their mean is the class head's answer."""
     output: Literal["logits", "log_probabilities"]
     """What the model gives for each class, (B, num_classes)."""
     val_top1: float | None

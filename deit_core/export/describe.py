@@ -10,6 +10,7 @@ from deit_core.errors import DataError, ExportError
 from deit_core.finished import FinishedRun
 from deit_core.identity import SMALL_IMAGE
 from deit_core.records import ExportRecord, Weights
+from deit_core.variants import VARIANTS
 
 METADATA_KEY = "deit_sweeps"
 """Under which every format keeps the record, as JSON."""
@@ -40,6 +41,7 @@ def describe(finished: FinishedRun, weights: Weights) -> tuple[ExportRecord, str
         mean=data.mean,
         std=data.std,
         resize_shorter_side=_resize(finished),
+        class_head_only=_has_muted_head(finished),
         output="log_probabilities" if _gives_log_probabilities(finished) else "logits",
         val_top1=summary.val_top1 if weights == "last" else summary.val_ema_top1,
         val_images=summary.val_images,
@@ -57,8 +59,13 @@ def _model_section(finished: FinishedRun) -> dict[str, Any]:
     section = finished.config.model.model_dump(mode="json")
     section["num_classes"] = finished.summary.num_classes
     if not finished.fuses:
-        section["fusion"] = "logits"  # of two equal heads: see `deit_core.finished.load_model`
+        section["fusion"] = "logits"  # see `deit_core.finished.mute_dist_head`
     return section
+
+
+def _has_muted_head(finished: FinishedRun) -> bool:
+    variant = VARIANTS.get(finished.config.model.name)
+    return variant is not None and variant.distilled and not finished.fuses
 
 
 def _gives_log_probabilities(finished: FinishedRun) -> bool:

@@ -77,6 +77,7 @@ def onnx_file(program: ExportedProgram, record: ExportRecord) -> bytes:
                 program,
                 input_names=["images"],
                 output_names=["logits"],
+                dynamic_shapes=({0: "batch"},),  # names the axis, which is dynamic already
                 dynamo=True,
                 verbose=False,
             )

@@ -15,7 +15,8 @@ from deit_core.export.describe import describe
 from deit_core.export.formats import Format, output_path
 from deit_core.export.verify import verify
 from deit_core.export.weights_file import weights_file
-from deit_core.finished import FinishedRun, load_model
+from deit_core.finished import FinishedRun, load_model, mute_dist_head
+from deit_core.models.base import Distilled
 from deit_core.records import ExportRecord, Weights
 from deit_core.run_dir import write_atomic
 
@@ -69,6 +70,8 @@ def export_run(
     if form == "onnx":
         graph.require_onnx()
     model = load_model(finished, weights)
+    if isinstance(model, Distilled) and not finished.fuses:
+        mute_dist_head(model)
     record, no_class_names = describe(finished, weights)
     made = _make(finished, form, model, record, path)
     write_atomic(path, made.data)
