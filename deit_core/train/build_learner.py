@@ -67,7 +67,7 @@ def _build_student_model(config: RunConfig, num_classes: int) -> nn.Module:
     finetune = config.finetune
     if finetune is not None:
         adaptation = load_for_finetuning(model, Path(finetune.checkpoint))
-        _log.info("%s: %s", finetune.checkpoint, adaptation)
+        _log.info("starting from %s: %s", finetune.checkpoint, adaptation)
     fuses = finetune is not None and finetune.eval_mode
     head_dist = getattr(model, "head_dist", None)
     if isinstance(head_dist, nn.Module) and config.distill.kind == "none" and not fuses:
