@@ -24,7 +24,7 @@ def modules_after(statement: str) -> set[str]:
         "import reports.cli",
         "import deit_core.config, deit_core.identity, deit_core.records, deit_core.run_dir",
         "import deit_core.variants, deit_core.errors, deit_core.duration",
-        "import deit_core.__main__",
+        "import deit_core.__main__, deit_core.analyse.__main__, deit_core.export.__main__",
     ],
 )
 def test_starting_imports_nothing_heavy(statement: str) -> None:
