@@ -176,7 +176,7 @@ def _imagenet_train(root: Path, count: int) -> None:
 TAXONOMY = [
     {"id": 0, "name": "Pica pica", "kingdom": "Animalia", "supercategory": "Aves"},
     {"id": 1, "name": "Rosa canina", "kingdom": "Plantae", "supercategory": "Plantae"},
-    {"id": 2, "name": "Corvus corax", "kingdom": "Animalia", "supercategory": "Aves"},
+    {"id": 2, "name": "Turdus merula", "kingdom": "Animalia", "supercategory": "Aves"},
 ]
 
 
