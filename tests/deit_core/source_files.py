@@ -180,9 +180,9 @@ TAXONOMY = [
 ]
 
 
-def make_inaturalist(root: Path, train: int = 7, *, year: int = 2018) -> DataConfig:
+def make_inaturalist(root: Path, train: int = 7) -> DataConfig:
     """As published; the first train annotation is of the last category."""
-    write_inaturalist(root, year, train, with_group=True)
+    write_inaturalist(root, 2018, train, with_group=True)
     return DataConfig(source="inaturalist_2018", root=str(root))
 
 
