@@ -79,7 +79,7 @@ WRONG_VALUES = {
         "x.yaml:3:24: distill.kind: 'medium' is not valid; valid: none, soft, hard"
     ),
     DIGITS + "axes:\n  model.name: [deit_tiny_patch16_224, resnet18]\n": (
-        "x.yaml:3:39: model.name: 'resnet18' is none of this package's deit_* models, and a timm "
+        "x.yaml:3:39: model.name: 'resnet18' is none of this package's deit_* and cait_* models, and a timm "
         "model takes no model.patch_size; set that to null (arguments of timm's go in "
         "model.kwargs), or name one such as deit_tiny_patch16_224"
     ),
@@ -374,7 +374,7 @@ def test_no_profiles_at_all(tmp_path):
             "optimizer.lr=2",
             '--set optimizer.lr=2: optimizer.lr: unknown field; did you mean "optim.lr"?',
         ),
-        ("x.y=2", "--set x.y=2: x.y: unknown field; valid: augment, data, distill, eval, logging"),
+        ("x.y=2", "--set x.y=2: x.y: unknown field; valid: augment, data, distill, eval, finetune"),
         (
             "resources.node=2",
             '--set resources.node=2: resources.node: unknown key; did you mean "nodes"?',
