@@ -70,7 +70,8 @@ class DataConfig(Section):
     order: Literal["keyed", "reference"] = "keyed"
     """Of the images in an epoch: keyed by `seed`, or the reference's, the same for every seed."""
     workers: Annotated[int, Field(ge=0)] | None = None
-    """Loader processes (never changes a result); null: 0 for data in memory, else by cores."""
+    """Loader processes (never changes a result); null: 0 for small images in memory, else by
+    cores."""
 
 
 class ModelConfig(Section):

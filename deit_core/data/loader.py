@@ -218,5 +218,6 @@ def _fetch(
 ) -> Generator[RawBatch, None, None]:
     workers = config.data.workers
     if workers is None:
-        workers = default_workers(in_memory=source.in_memory)
+        assert config.model.img_size is not None
+        workers = default_workers(in_memory=source.in_memory, img_size=config.model.img_size)
     return fetch_all(fetcher, numbers, workers=workers, pin_memory=device.type == "cuda")

@@ -19,6 +19,8 @@ from deit_core.data.fetch import RawBatch
 from deit_core.errors import DataError
 
 MAX_DEFAULT_WORKERS = 8
+CHEAP_SIDE = 64
+"""Up to this side, in pixels, augmenting an image costs little more than copying it."""
 
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
 
@@ -30,13 +32,13 @@ class Fetcher(Protocol):
         """Make the batch of one number."""
 
 
-def default_workers(*, in_memory: bool) -> int:
+def default_workers(*, in_memory: bool, img_size: int) -> int:
     """Loader processes when the config names none.
 
-    None for images in memory, which are faster to make than to send; else a process for each
+    None for small images in memory, which are faster to make than to send; else a process for each
     core of the job but the trainer's own, at most 8.
     """
-    if in_memory:
+    if in_memory and img_size <= CHEAP_SIDE:
         return 0
     return min(max(job_cores(os.environ) - 1, 1), MAX_DEFAULT_WORKERS)
 

@@ -65,8 +65,8 @@ def num_classes_of(config: RunConfig, source: ImageSource) -> int:
         raise ConfigError(
             Problem(
                 ("model", "num_classes"),
-                f"{config.model.num_classes} is given, but the data has {found} classes; "
-                f"leave it out to take the data's",
+                f"{config.model.num_classes} is expected, but the data has {found} classes; "
+                f"correct it, or use data.source: image_folder for a part of a known data set",
             )
         )
     return found

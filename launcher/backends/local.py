@@ -98,7 +98,8 @@ class LocalBackend:
         return {tag: self._state(tag) if tag in live else "ended" for tag in job_ids}
 
     def _state(self, tag: str) -> JobState:
-        return self.queue.read_progress(tag).state
+        state = self.queue.read_progress(tag).state
+        return state if self.queue.has(tag) else "ended"  # it may have ended meanwhile
 
     def cancel(self, job_id: str) -> None:
         """Leave a request for the runner, which ends the job with SIGTERM, later SIGKILL."""

@@ -153,7 +153,12 @@ class LocalQueue:
         path = self.progress / f"{tag}.json"
         if not path.exists() or is_damaged(path):
             return JobProgress()
-        return JobProgress.from_json(read_json(path), str(path))
+        try:
+            return JobProgress.from_json(read_json(path), str(path))
+        except RunDirError:
+            if path.exists():
+                raise
+            return JobProgress()  # the runner has just removed the job
 
     def write_progress(self, tag: str, progress: JobProgress) -> None:
         """Replace a job's progress. Raises RunDirError."""

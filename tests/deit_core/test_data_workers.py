@@ -22,7 +22,9 @@ class Numbers:
     """Batches that hold their own number."""
 
     def __getitem__(self, number):
-        return RawBatch(torch.full((2, 1, 4, 4), number % 256), torch.tensor([number] * 2), ())
+        return RawBatch(
+            torch.full((2, 1, 4, 4), number % 256), *[torch.tensor([number] * 2)] * 2, ()
+        )
 
 
 def test_batches_come_in_order_and_no_process_stays():
@@ -52,8 +54,9 @@ def test_the_training_process_hears_its_signals_as_before():
 def test_default_workers_follow_the_cores_of_the_job(monkeypatch):
     for cores, expected in ((1, 1), (2, 1), (5, 4), (64, 8)):
         monkeypatch.setenv("OMP_NUM_THREADS", str(cores))
-        assert default_workers(in_memory=False) == expected
-        assert default_workers(in_memory=True) == 0
+        assert default_workers(in_memory=False, img_size=32) == expected
+        assert default_workers(in_memory=True, img_size=224) == expected
+        assert default_workers(in_memory=True, img_size=32) == 0
 
 
 SCRIPT = """
@@ -65,7 +68,7 @@ from deit_core.data.workers import fetch_all
 
 class Slow:
     def __getitem__(self, number):
-        return RawBatch(torch.full((2, 1, 4, 4), 1), torch.tensor([number, os.getpid()]), ())
+        return RawBatch(torch.full((2, 1, 4, 4), 1), *[torch.tensor([number, os.getpid()])] * 2, ())
 
 mode, go = sys.argv[1], Path(sys.argv[2])
 heard = []

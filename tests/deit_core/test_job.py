@@ -158,7 +158,7 @@ def test_a_run_directory_that_is_not_whole(
     ("sections", "message"),
     [
         ({"train": {"global_batch_size": 512}}, "80"),
-        ({"model": {"num_classes": 7}}, "7 is given, but the data has 10 classes"),
+        ({"model": {"num_classes": 7}}, "7 is expected, but the data has 10 classes"),
         ({"data": {"train_images": 5000}}, "5000"),
         ({"train": {"device": "cuda"}}, "'cuda' is given, but torch sees no GPU"),
         (
