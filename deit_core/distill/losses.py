@@ -5,7 +5,7 @@ Shape suffixes: B batch, C classes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -53,7 +53,12 @@ def soft_distillation_loss(
         temperature: tau.
         reduction: `batchmean`: the divergence, mean over the batch. `numel`: divided by B * C, as
             the reference does; that is weaker by the number of classes, 1000 times on ImageNet.
+
+    Raises:
+        ValueError: another reduction.
     """
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"reduction is {reduction!r}; valid: {', '.join(get_args(Reduction))}")
     divergence = F.kl_div(
         F.log_softmax(dist_logits / temperature, dim=1),
         F.log_softmax(teacher_logits / temperature, dim=1),

@@ -19,7 +19,8 @@ from deit_core.errors import TeacherError, UserError
 from deit_core.identity import resolve
 from deit_core.models import build_model, create_model, head_logits, load_weights
 from deit_core.models.timm_models import create_timm_model
-from deit_core.models.weights import check_fit, read_weights
+from deit_core.models.weights import check_fit
+from deit_core.models.weights_reader import read_weights
 from deit_core.run_dir import RunDir
 from deit_core.variants import VARIANTS
 

@@ -45,8 +45,6 @@ def timm_arguments(finished: FinishedRun) -> dict[str, Any]:
     for key in sizes:
         if getattr(model, key) != getattr(variant, key):
             arguments[key] = getattr(model, key)
-    if variant.family == "cait" and "mlp_ratio" in arguments:
-        arguments["mlp_ratio_token_only"] = arguments["mlp_ratio"]
     return arguments
 
 

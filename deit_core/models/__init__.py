@@ -8,7 +8,8 @@ from deit_core.models.noise import set_step_key
 from deit_core.models.pos_embed import resize_pos_embed
 from deit_core.models.registry import build_model, create_model
 from deit_core.models.vit import DistilledVisionTransformer, VisionTransformer
-from deit_core.models.weights import load_weights, read_weights, save_weights
+from deit_core.models.weights import load_weights, save_weights
+from deit_core.models.weights_reader import read_weights
 
 __all__ = [
     "Adaptation",

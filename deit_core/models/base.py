@@ -31,6 +31,7 @@ class VitSpec:
     in_chans: int = 3
     mlp_ratio: float = 4.0
     num_classes: int = 1000
+    """Outputs of each head; 0: heads that answer with their token, embed_dim numbers."""
     drop_rate: float = 0.0
     """Dropout after position embedding, attention projection and both layers of the MLP."""
     drop_path_rate: float = 0.0
@@ -41,6 +42,11 @@ class VitSpec:
     def mlp_hidden(self) -> int:
         """Hidden width of each block's MLP."""
         return int(self.embed_dim * self.mlp_ratio)
+
+
+def class_head(spec: VitSpec) -> nn.Module:
+    """Linear, (B, D) to (B, L); without classes the token itself, as in the reference and timm."""
+    return nn.Linear(spec.embed_dim, spec.num_classes) if spec.num_classes else nn.Identity()
 
 
 class TokenClassifier(nn.Module):
@@ -66,7 +72,7 @@ class TokenClassifier(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, positions, dim))
         self.pos_drop = Dropout(spec.drop_rate, self.key_slot, 0)
 
-    head: nn.Linear
+    head: nn.Module
 
     def no_weight_decay(self) -> set[str]:
         """Parameters that the reference does not decay, besides biases and other vectors."""
@@ -101,7 +107,7 @@ class Distilled(TokenClassifier):
         super().__init__(spec)
         self.fusion: Fusion = fusion
         self.dist_token = nn.Parameter(torch.zeros(1, 1, spec.embed_dim))
-        self.head_dist = nn.Linear(spec.embed_dim, spec.num_classes)
+        self.head_dist = class_head(spec)
 
     def prefix(self) -> list[Tensor]:
         """Class token, then distillation token."""

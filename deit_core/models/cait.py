@@ -11,9 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from deit_core.models.base import Distilled, TokenClassifier, VitSpec
+from deit_core.models.base import Distilled, TokenClassifier, VitSpec, class_head
 from deit_core.models.cait_layers import ClassAttentionBlock, TalkingHeadsBlock
 from deit_core.models.layers import BlockNoise, LayerNorm
+
+_TOKEN_ONLY_MLP_RATIO = 4.0
+"""Of the class-attention blocks, whatever `mlp_ratio` is: `mlp_ratio_clstk` of the original
+(facebookresearch/deit, cait_models.py), `mlp_ratio_token_only` of timm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,11 @@ class CaitSpec(VitSpec):
     """Class-attention blocks, after `depth` self-attention blocks."""
     init_scale: float
     """Initial value of every LayerScale factor; `deit_core.variants.cait_init_scale` by depth."""
+
+    @property
+    def token_only_hidden(self) -> int:
+        """Hidden width of each class-attention block's MLP."""
+        return int(self.embed_dim * _TOKEN_ONLY_MLP_RATIO)
 
 
 class Cait(TokenClassifier):
@@ -38,19 +47,20 @@ class Cait(TokenClassifier):
 
     def __init__(self, spec: CaitSpec) -> None:
         super().__init__(spec)
-        sizes = (spec.embed_dim, spec.num_heads, spec.mlp_hidden)
+        dim, heads, scale = spec.embed_dim, spec.num_heads, spec.init_scale
         noises = (
             BlockNoise(spec.drop_rate, spec.drop_path_rate, self.key_slot, index)
             for index in range(spec.depth)
         )
         self.blocks = nn.ModuleList(
-            TalkingHeadsBlock(*sizes, noise, spec.init_scale) for noise in noises
+            TalkingHeadsBlock(dim, heads, spec.mlp_hidden, noise, scale) for noise in noises
         )
         self.blocks_token_only = nn.ModuleList(
-            ClassAttentionBlock(*sizes, spec.init_scale) for _ in range(spec.depth_token_only)
+            ClassAttentionBlock(dim, heads, spec.token_only_hidden, scale)
+            for _ in range(spec.depth_token_only)
         )
-        self.norm = LayerNorm(spec.embed_dim)
-        self.head = nn.Linear(spec.embed_dim, spec.num_classes)
+        self.norm = LayerNorm(dim)
+        self.head = class_head(spec)
 
     def forward_tokens(self, x_BCYX: Tensor) -> Tensor:
         """Images (B, C, Y, X) to the class-type tokens (B, P, D) after the last norm."""

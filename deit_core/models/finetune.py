@@ -8,6 +8,7 @@ must fit exactly.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 from deit_core.errors import CheckpointError
 from deit_core.models.base import TokenClassifier
 from deit_core.models.pos_embed import Grid, guess_grid, resize_pos_embed
-from deit_core.models.weights import check_fit, read_weights
+from deit_core.models.weights import check_fit
+from deit_core.models.weights_reader import read_weights
 from deit_core.models.wrapping import unwrap
 
 State = dict[str, Tensor]
@@ -33,6 +35,8 @@ class Adaptation:
     """Patches in height and width that the position embedding was for, and now is for."""
     reset_heads: tuple[str, ...] = ()
     """Heads that keep the model's initial weights, having other classes than the checkpoint."""
+    dropped_heads: tuple[str, ...] = ()
+    """Heads of the checkpoint that a model without classes has no weights for."""
     distillation_token: Literal["as stored", "added", "dropped"] = "as stored"
 
     def __str__(self) -> str:
@@ -42,6 +46,8 @@ class Adaptation:
             parts.append(f"position embedding resized from {before} to {after} patches")
         if self.reset_heads:
             parts.append(f"new weights in {' and '.join(self.reset_heads)}")
+        if self.dropped_heads:
+            parts.append(f"{' and '.join(self.dropped_heads)} dropped")
         if self.distillation_token == "added":
             parts.append("distillation token started as a copy of the class token")
         if self.distillation_token == "dropped":
@@ -50,12 +56,13 @@ class Adaptation:
 
 
 def load_for_finetuning(
-    model: nn.Module, path: Path, *, source_grid: Grid | None = None
+    model: nn.Module, path: str | os.PathLike[str], *, source_grid: Grid | None = None
 ) -> Adaptation:
     """Load weights of the same architecture, fitted to the model's image size, classes and tokens.
 
     - Another image size: the position embedding is resized (`resize_pos_embed`).
-    - Other classes: heads of another class count keep the model's initial weights.
+    - Other classes: heads of another class count keep the model's initial weights. A model without
+      classes (`num_classes=0`) takes the weights of no head.
     - A plain checkpoint for a distilled model, which the reference refuses: `dist_token` starts as
       a copy of `cls_token`, with the class token's position, and `head_dist` as a copy of `head`
       where the classes fit. Both heads then answer alike, until their losses tell them apart.
@@ -71,21 +78,30 @@ def load_for_finetuning(
         CheckpointError: the file cannot be read, or anything else is missing, unexpected or
             mis-shaped; the model is then as it was.
     """
-    inner = unwrap(model)
+    path, inner = Path(path), unwrap(model)
     own = inner.state_dict()
     state, token = _fit_token(read_weights(path), own, inner)
-    state, reset = _without_other_heads(state, own, _heads(inner))
+    heads = _heads(inner)
+    state, reset = _without_other_heads(state, own, heads)
+    state, dropped = _without_heads_of_none(state, inner, heads)
     kept = {name: tensor for name, tensor in own.items() if _module(name) in reset}
     # Positions last: those of another architecture would hide that it is another.
-    positions = {"pos_embed": own["pos_embed"]} if "pos_embed" in own.keys() & state.keys() else {}
-    check_fit(own, kept | state | positions, path)
+    check_fit(own, kept | state | _any_positions(state, own), path)
     try:
         state, resized = _fit_positions(state, own, inner, source_grid)
     except ValueError as error:
         raise CheckpointError(f"{path} does not fit the model: pos_embed: {error}") from None
     check_fit(own, kept | state, path)
     inner.load_state_dict(kept | state)
-    return Adaptation(resized, reset, token)
+    return Adaptation(resized, reset, dropped, token)
+
+
+def _any_positions(state: State, own: Mapping[str, Tensor]) -> State:
+    """A stand-in for the stored position embedding, of its type and of the model's shape."""
+    if "pos_embed" not in own.keys() & state.keys():
+        return {}
+    shape, dtype = own["pos_embed"].shape, state["pos_embed"].dtype
+    return {"pos_embed": torch.empty(shape, dtype=dtype, device="meta")}
 
 
 def _fit_token(
@@ -94,6 +110,7 @@ def _fit_token(
     """Give the state dict a distillation token, or take it away, as the model has it."""
     wanted, stored = "dist_token" in own, "dist_token" in state
     complete = {"cls_token", "pos_embed", "head.weight", "head.bias"} <= state.keys()
+    complete = complete and state["pos_embed"].ndim == 3
     if not isinstance(model, TokenClassifier) or wanted == stored or not complete:
         return state, "as stored"
     state, positions = dict(state), state["pos_embed"]
@@ -116,7 +133,9 @@ def _fit_positions(
     """Resize the position embedding, of models that have one over a grid of patches."""
     grid = getattr(getattr(model, "patch_embed", None), "grid_size", None)
     stored = state.get("pos_embed")
-    if grid is None or stored is None or "pos_embed" not in own or stored.ndim != 3:
+    if grid is None or stored is None or "pos_embed" not in own:
+        return state, None
+    if stored.ndim != 3 or stored.shape[::2] != own["pos_embed"].shape[::2]:
         return state, None
     prefix = own["pos_embed"].shape[1] - math.prod(grid)
     before = source_grid or guess_grid(stored.shape[1] - prefix, grid)
@@ -143,9 +162,25 @@ def _without_other_heads(
         for head in heads
         if f"{head}.weight" in own
         and f"{head}.weight" in state
-        and len(own[f"{head}.weight"]) != len(state[f"{head}.weight"])
+        and own[f"{head}.weight"].shape[:1] != state[f"{head}.weight"].shape[:1]
     )
-    return {name: tensor for name, tensor in state.items() if _module(name) not in other}, other
+    return _without(state, other), other
+
+
+def _without_heads_of_none(
+    state: State, model: nn.Module, heads: tuple[str, ...]
+) -> tuple[State, tuple[str, ...]]:
+    """Drop stored heads that the model passes over, and name them."""
+    modules = dict(model.named_modules())
+    stored = {_module(name) for name in state}
+    dropped = tuple(
+        head for head in heads if head in stored and isinstance(modules.get(head), nn.Identity)
+    )
+    return _without(state, dropped), dropped
+
+
+def _without(state: State, modules: tuple[str, ...]) -> State:
+    return {name: tensor for name, tensor in state.items() if _module(name) not in modules}
 
 
 def _module(name: str) -> str:

@@ -58,11 +58,11 @@ def resize_pos_embed(
 
 
 def guess_grid(patches: int, target: Grid) -> Grid | None:
-    """The grid of so many patches: a square; else `target` if it has as many; else unknown.
+    """The grid of so many patches: `target` if it has as many; else a square; else unknown.
 
-    The reference takes every grid for a square.
+    The reference takes every grid for a square, and leaves as many patches as the model has alone.
     """
+    if math.prod(target) == patches:
+        return target
     side = math.isqrt(max(0, patches))
-    if side and side * side == patches:
-        return side, side
-    return target if math.prod(target) == patches else None
+    return (side, side) if side and side * side == patches else None

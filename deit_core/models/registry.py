@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import inf
+from numbers import Integral, Real
 from typing import Any, get_args
 
 import torch
@@ -34,7 +36,7 @@ def create_model(
     name: str,
     *,
     num_classes: int = 1000,
-    img_size: ImageSize | None = None,
+    img_size: ImageSize | Sequence[int] | None = None,
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
     fusion: Fusion = "logits",
@@ -45,8 +47,9 @@ def create_model(
     Args:
         name: a key of `deit_core.variants.VARIANTS`, or the original's name for it
             (`ORIGINAL_NAMES`).
-        num_classes: outputs of each head.
-        img_size: side of square images, or (height, width), in pixels; the name's own when None.
+        num_classes: outputs of each head; 0 for heads that answer with the normed token itself.
+        img_size: side of square images, or (height, width), in pixels, multiples of the patch size;
+            the name's own when None.
         drop_rate: dropout.
         drop_path_rate: stochastic depth: of the last block (DeiT), or of each (CaiT).
         fusion: how the two heads of a distilled model predict together (`heads.fuse`).
@@ -62,14 +65,13 @@ def create_model(
     if fusion not in get_args(Fusion):
         raise UserError(f"fusion is {fusion!r}; valid: {', '.join(get_args(Fusion))}")
     variant = VARIANTS[name]
-    _check_overrides(variant, overrides)
     sizes: dict[str, Any] = {
-        "img_size": variant.img_size if img_size is None else img_size,
-        "num_classes": num_classes,
+        "img_size": variant.img_size if img_size is None else _plain_size(img_size),
+        "num_classes": _class_count(num_classes),
         "drop_rate": drop_rate,
         "drop_path_rate": drop_path_rate,
     }
-    model = _construct(variant, sizes | overrides, fusion)
+    model = _construct(variant, sizes | _checked_overrides(variant, overrides), fusion)
     initialise(model)
     return model
 
@@ -102,15 +104,27 @@ def build_model(model: ModelConfig, *, num_classes: int, seed: int) -> nn.Module
         return built
 
 
-def _check_overrides(variant: Variant, overrides: Mapping[str, object]) -> None:
+def _checked_overrides(variant: Variant, overrides: Mapping[str, Any]) -> dict[str, float]:
+    """The overrides as plain numbers, whatever kind of number was given."""
+    plain: dict[str, float] = {}
     valid = OVERRIDES + CAIT_OVERRIDES if variant.family == "cait" else OVERRIDES
     for key, value in overrides.items():
         if key not in valid:
             raise UserError(f"{variant.name} has no {key!r} to override; valid: {', '.join(valid)}")
-        kinds = (int, float) if key in _FRACTIONS else (int,)
-        if isinstance(value, bool) or not isinstance(value, kinds) or value <= 0:
-            kind = "number" if key in _FRACTIONS else "whole number"
+        fraction = key in _FRACTIONS
+        if not (_is_positive(value) if fraction else _is_size(value)):
+            kind = "number" if fraction else "whole number"
             raise UserError(f"{variant.name}: {key} is {value!r}; give a positive {kind}")
+        plain[key] = float(value) if fraction else int(value)
+    return plain
+
+
+def _class_count(given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, Integral) or int(given) < 0:
+        raise UserError(
+            f"num_classes is {given!r}; give a whole number, or 0 for the token instead of logits"
+        )
+    return int(given)
 
 
 def _construct(variant: Variant, given: Mapping[str, Any], fusion: Fusion) -> TokenClassifier:
@@ -134,7 +148,7 @@ def _construct(variant: Variant, given: Mapping[str, Any], fusion: Fusion) -> To
 
 
 def _check_sizes(spec: VitSpec, head_width: int) -> None:
-    sides = _sides(spec.img_size)
+    sides = (spec.img_size,) if isinstance(spec.img_size, int) else spec.img_size
     if any(side % spec.patch_size for side in sides):
         raise UserError(
             f"an image of {' x '.join(map(str, sides))} pixels cannot be cut into patches of "
@@ -145,16 +159,29 @@ def _check_sizes(spec: VitSpec, head_width: int) -> None:
             f"embed_dim {spec.embed_dim} is no multiple of num_heads {spec.num_heads}; "
             f"choose one that is (the published models use {head_width} per head)"
         )
-
-
-def _sides(img_size: object) -> tuple[int, ...]:
-    given = img_size if isinstance(img_size, tuple) and len(img_size) == 2 else (img_size,)
-    sides = tuple(side for side in given if isinstance(side, int) and side > 0)
-    if len(sides) < len(given):
+    if spec.mlp_hidden < 1:
         raise UserError(
-            f"img_size is {img_size!r}; give a positive whole number, or (height, width)"
+            f"mlp_ratio {spec.mlp_ratio} of embed_dim {spec.embed_dim} leaves an MLP no width; "
+            f"choose a larger one (the published models use 4)"
         )
-    return sides
+
+
+def _plain_size(img_size: Any) -> ImageSize:
+    if _is_size(img_size):
+        return int(img_size)
+    match img_size:
+        case [height, width] if _is_size(height) and _is_size(width):
+            return int(height), int(width)
+    raise UserError(f"img_size is {img_size!r}; give a positive whole number, or (height, width)")
+
+
+def _is_size(value: Any) -> bool:
+    """A positive whole number, also one of numpy's."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < inf
 
 
 def _build_timm_model(model: ModelConfig, num_classes: int) -> nn.Module:

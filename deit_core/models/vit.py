@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from deit_core.models.base import Distilled, TokenClassifier, VitSpec
+from deit_core.models.base import Distilled, TokenClassifier, VitSpec, class_head
 from deit_core.models.layers import Block, BlockNoise, LayerNorm
 
 
@@ -31,7 +31,7 @@ class VisionTransformer(TokenClassifier):
         sizes = (spec.embed_dim, spec.num_heads, spec.mlp_hidden)
         self.blocks = nn.ModuleList(Block(*sizes, noise) for noise in noises)
         self.norm = LayerNorm(spec.embed_dim)
-        self.head = nn.Linear(spec.embed_dim, spec.num_classes)
+        self.head = class_head(spec)
 
     def forward_tokens(self, x_BCYX: Tensor) -> Tensor:
         """Images (B, C, Y, X) to the prefix tokens (B, prefix_tokens, D) after the last norm.

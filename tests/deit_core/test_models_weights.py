@@ -15,8 +15,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from deit_core.errors import CheckpointError, RunDirError
-from deit_core.models import VisionTransformer, create_model, load_weights, save_weights
-from deit_core.models.weights import read_weights
+from deit_core.models import (
+    VisionTransformer,
+    create_model,
+    load_weights,
+    read_weights,
+    save_weights,
+)
 
 NAMES = ["deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "cait_xxs24_224"]
 SMALL = {"img_size": 8, "patch_size": 4, "in_chans": 1, "embed_dim": 16, "depth": 2, "num_heads": 2}
