@@ -143,7 +143,7 @@ def parameters_of(name: str) -> int:
     return sum(math.prod(shape) for shape in shapes_of(name).values())
 
 
-@pytest.mark.parametrize("original", REFERENCE["variants"])
+@pytest.mark.parametrize("original", REFERENCE["variants"], ids="all_variants-{}".format)
 def test_sizes_are_the_published_ones(original: str) -> None:
     name = ORIGINAL_NAMES.get(original, original)
     assert [parameters_of(name), len(shapes_of(name))] == REFERENCE["variants"][original]
@@ -167,7 +167,7 @@ def test_a_distilled_cait_has_one_token_and_one_head_more(name: str) -> None:
     assert shapes_of(name) == shapes_of(plain) | more | {"head_dist.bias": [classes]}
 
 
-@pytest.mark.parametrize("original", REFERENCE["state_dict"])
+@pytest.mark.parametrize("original", REFERENCE["state_dict"], ids="all_variants-{}".format)
 def test_state_dict_keys_and_shapes_are_the_published_ones(original: str) -> None:
     assert shapes_of(original) == REFERENCE["state_dict"][original]
 
@@ -181,7 +181,7 @@ def rates_of(model: TokenClassifier) -> list[float]:
     return rates
 
 
-@pytest.mark.parametrize(("last", "depth"), [(0.1, 12), (0.2, 24)])
+@pytest.mark.parametrize(("last", "depth"), [(0.1, 12), (0.2, 24)], ids=["dpr-12", "dpr-24"])
 def test_stochastic_depth_rises_linearly_from_zero(last: float, depth: int) -> None:
     expected = REFERENCE["drop_path_rates"][f"deit rate{last} depth{depth}"]
     assert drop_path_rates(last, depth) == pytest.approx(expected, abs=1e-7)
