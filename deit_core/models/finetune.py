@@ -160,9 +160,9 @@ def _without_other_heads(
     other = tuple(
         head
         for head in heads
-        if f"{head}.weight" in own
-        and f"{head}.weight" in state
-        and own[f"{head}.weight"].shape[:1] != state[f"{head}.weight"].shape[:1]
+        if f"{head}.weight" in own.keys() & state.keys()
+        and own[f"{head}.weight"].shape != state[f"{head}.weight"].shape
+        and own[f"{head}.weight"].shape[1:] == state[f"{head}.weight"].shape[1:]
     )
     return _without(state, other), other
 

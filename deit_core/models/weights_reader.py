@@ -57,10 +57,10 @@ made-up arguments, would take bytes for addresses."""
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The state dict in a safetensors, .pth or .pt file, on the CPU; its bytes tell which it is.
 
-    Looks inside `{"model": ...}` and `{"state_dict": ...}`. Where most names have the prefix
-    `module.`, as in the published CaiT files, it is dropped, and so is whatever has no prefix
-    beside them: the reference does not look at it either. The same goes for torch.compile's
-    `_orig_mod.`.
+    Looks inside `{"model": ...}` and `{"state_dict": ...}`. Where half of the tensors or more have
+    the prefix `module.`, as all have in the published CaiT files, it is dropped, and so is whatever
+    has no prefix beside them: the reference does not look at it either. The same goes for
+    torch.compile's `_orig_mod.`.
 
     A name that ends in a hash (`deit_tiny_patch16_224-a1311bcf.pth`) must be that of the content.
 
@@ -132,15 +132,22 @@ def _read_torch(path: Path) -> Any:
     """`torch.load` of tensors and plain values only; a file with code in it is refused."""
     unread: list[Any] = [(_Unread, name) for name in _BESIDE_THE_WEIGHTS]
     try:
-        with torch.serialization.safe_globals(unread):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        # An open file: of a path, torch too would believe the suffix.
+        with torch.serialization.safe_globals(unread), path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} is damaged, or needs code to be read, which is never run: save its state dict "
-            f"alone, as torch.save(model.state_dict(), ...) or as safetensors"
-        ) from error
+        raise _needs_code(path) from error
     except _DAMAGE as error:
+        if "TorchScript" in str(error):
+            raise _needs_code(path) from error
         raise _damaged(path, error) from error
+
+
+def _needs_code(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is damaged, or needs code to be read, which is never run: save its state dict "
+        f"alone, as torch.save(model.state_dict(), ...) or as safetensors"
+    )
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
@@ -165,7 +172,7 @@ def _without_prefixes(values: Mapping[Any, Any]) -> Mapping[Any, Any]:
             for name, value in values.items()
             if isinstance(name, str) and name.startswith(prefix)
         }
-        if _tensors(inside) > _tensors(values) / 2:
+        if inside and 2 * _tensors(inside) >= _tensors(values):
             return _without_prefixes(inside)
     return values
 

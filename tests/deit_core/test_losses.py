@@ -115,6 +115,12 @@ def test_batchmean_is_the_mean_divergence_by_hand() -> None:
     assert float(loss) == pytest.approx(divergence / 2)
 
 
+def test_another_reduction_is_refused() -> None:
+    logits = torch.zeros(2, 3)
+    with pytest.raises(ValueError, match="reduction is 'mean'; valid: batchmean, numel"):
+        soft_distillation_loss(logits, logits, temperature=1.0, reduction="mean")
+
+
 def test_the_reductions_differ_by_the_number_of_classes() -> None:
     student, teacher = TENSORS["loss_a/dist_logits"], TENSORS["loss_a/teacher_logits"]
     mean, numel = (

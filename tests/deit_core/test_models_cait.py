@@ -144,6 +144,22 @@ def test_half_precision_agrees_with_float32(precision: torch.dtype) -> None:
 # settings ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("ratio", [0.5, 1, 2.5, 3.7, 4, 4.3])
+def test_class_attention_keeps_its_mlp_ratio_as_in_the_original(ratio: float) -> None:
+    """Each loads the other's state dict strictly, so parameters are as many."""
+    from deit_core.models.timm_import import timm
+
+    ours = create_model(PLAIN, mlp_ratio=ratio, **SMALL)
+    theirs = timm.create_model(PLAIN, mlp_ratio=ratio, **SMALL)
+    spread_out = {key: torch.randn(value.shape) for key, value in ours.state_dict().items()}
+    ours.load_state_dict(spread_out)
+    theirs.load_state_dict(ours.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    torch.testing.assert_close(ours.eval()(images()), theirs.eval()(images()), atol=1e-3, rtol=1e-4)
+    assert ours.blocks[0].mlp.fc1.out_features == int(16 * ratio)
+    assert ours.blocks_token_only[0].mlp.fc1.out_features == 64
+
+
 def test_every_override_takes_effect() -> None:
     model = small(
         mlp_ratio=2.0, depth_token_only=4, init_scale=0.5, spread=0.0, drop_rate=0.1, patch_size=2

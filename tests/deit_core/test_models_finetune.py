@@ -157,6 +157,17 @@ def test_a_grid_that_cannot_be(source_grid: tuple[int, int] | None, message: str
         )
 
 
+@pytest.mark.parametrize("name", [PLAIN, DISTILLED, CAIT])
+def test_as_many_patches_as_the_model_has_lie_as_the_model_s(name: str, tmp_path: Path) -> None:
+    """Also where their number is a square: 2 x 8 patches are no 4 x 4."""
+    source, target = small(name, (8, 32)), small(name, (8, 32))
+    assert adapt(source, target, tmp_path) == Adaptation()
+    assert differing(source, target) == set()
+    assert resize_pos_embed(ramp(2, 8), prefix_tokens=0, grid=(2, 8)).equal(ramp(2, 8))
+    named = resize_pos_embed(ramp(4, 4), prefix_tokens=0, grid=(2, 8), source_grid=(4, 4))
+    assert not named.equal(ramp(4, 4))
+
+
 def test_models_that_are_not_square_are_fine_tuned(tmp_path: Path) -> None:
     source, target = small(DISTILLED, (8, 12)), small(DISTILLED, (16, 12))
     with pytest.raises(CheckpointError, match=r"6 of patches, which are not a square; give source"):
@@ -233,6 +244,26 @@ def test_a_distillation_token_is_dropped(plain: str, distilled: str, tmp_path: P
         assert torch.equal(target.pos_embed[:, 1:], source.pos_embed[:, 2:])
 
 
+@pytest.mark.parametrize("shape", [(8,), (5, 8), (2, 5, 8)])
+def test_no_token_is_added_to_positions_of_another_shape(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    torch.save(small(PLAIN).state_dict() | {"pos_embed": torch.ones(shape)}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"pos_embed is|missing: dist_token"):
+        load_for_finetuning(small(DISTILLED), tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("name", [PLAIN, DISTILLED, CAIT, DISTILLED_CAIT])
+def test_a_model_without_classes_takes_no_head(name: str, tmp_path: Path) -> None:
+    source, target = small(name), small(name, classes=0)
+    adaptation = adapt(source, target, tmp_path)
+    heads = ("head", "head_dist") if name in (DISTILLED, DISTILLED_CAIT) else ("head",)
+    assert adaptation == Adaptation(dropped_heads=heads)
+    assert str(adaptation) == f"{' and '.join(heads)} dropped"
+    parts = {f"{head}.{part}" for head in heads for part in ("weight", "bias")}
+    assert differing(source, target) == parts
+
+
 def test_a_timm_model_gets_new_classes_and_another_resolution(tmp_path: Path) -> None:
     from deit_core.models.timm_import import timm
 
@@ -241,6 +272,8 @@ def test_a_timm_model_gets_new_classes_and_another_resolution(tmp_path: Path) ->
     target = timm.create_model("vit_tiny_patch16_224", img_size=16, num_classes=9, **sizes)
     assert adapt(source, target, tmp_path) == Adaptation(((2, 2), (4, 4)), ("head",))
     assert differing(source, target) == {"pos_embed", "head.weight", "head.bias"}
+    bare = timm.create_model("vit_tiny_patch16_224", img_size=8, num_classes=0, **sizes)
+    assert adapt(source, bare, tmp_path) == Adaptation(dropped_heads=("head",))
     convnets = (timm.create_model("resnet10t", num_classes=classes) for classes in (4, 9))
     assert adapt(*convnets, tmp_path) == Adaptation(reset_heads=("fc",))
 
@@ -260,6 +293,15 @@ def test_a_timm_model_gets_new_classes_and_another_resolution(tmp_path: Path) ->
             r"1 of another shape: cls_token is \(1, 1, 7\), not \(1, 1, 8\)",
         ),
         (lambda s: s.update(pos_embed=torch.ones(5, 8)), r"pos_embed is \(5, 8\), not \(1, 5, 8\)"),
+        (lambda s: s.update(pos_embed=torch.ones(8)), r"pos_embed is \(8,\), not \(1, 5, 8\)"),
+        (
+            lambda s: s.update(pos_embed=torch.ones(2, 10, 8)),
+            r"pos_embed is \(2, 10, 8\), not \(1, 5, 8\)",
+        ),
+        (
+            lambda s: s.update({"head.weight": torch.tensor(1.0)}),
+            r"1 of another shape: head.weight is \(\), not \(4, 8\)",
+        ),
         (lambda s: s.update(pos_embed=torch.ones(1, 0, 8)), "pos_embed: 0 positions are 1 of"),
         (lambda s: s.update(pos_embed=torch.ones(1, 4, 8)), "pos_embed: 4 positions are 1 of"),
     ],

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -66,6 +67,41 @@ def test_every_override_takes_effect() -> None:
     assert model.pos_drop.rate == model.blocks[4].mlp.drop2.rate == 0.1
     assert model.blocks[4].drop_path1.rate == 0.2
     assert model.eval()(torch.zeros(2, 1, 12, 12)).shape == (2, 7)
+
+
+def test_sizes_may_be_lists_and_numpys_numbers() -> None:
+    expected = create_model(PLAIN, num_classes=7, **(SMALL | {"img_size": (8, 20)})).spec
+    sizes = {key: np.int64(value) for key, value in SMALL.items()}
+    for img_size in ([8, 20], (np.int64(8), np.int32(20))):
+        model = create_model(
+            PLAIN,
+            num_classes=np.int64(7),
+            mlp_ratio=np.float32(4),
+            **(sizes | {"img_size": img_size}),
+        )
+        assert model.spec == expected
+    assert create_model(PLAIN, **(SMALL | {"img_size": np.int64(8)})).spec.img_size == 8
+
+
+@pytest.mark.parametrize("name", [PLAIN, DISTILLED, "cait_xxs24_224", "cait_xxs24_distilled_224"])
+def test_without_classes_a_head_answers_with_its_token(name: str) -> None:
+    model, images = create_model(name, num_classes=0, **SMALL), torch.rand(2, 1, 8, 8)
+    assert not [key for key in model.state_dict() if key.startswith("head")]
+    tokens = model.eval().forward_tokens(images)
+    assert tokens.shape == (2, model.prefix_tokens, 16)
+    torch.testing.assert_close(model(images), tokens.mean(dim=1))
+
+
+@pytest.mark.parametrize("name", [PLAIN, DISTILLED, "cait_xxs24_224"])
+def test_without_classes_timm_answers_alike(name: str) -> None:
+    from deit_core.models.timm_import import timm
+
+    ours, theirs = (
+        make(name, num_classes=0, **SMALL) for make in (create_model, timm.create_model)
+    )
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.rand(2, 1, 8, 8)
+    torch.testing.assert_close(ours.eval()(images), theirs.eval()(images))
 
 
 @pytest.mark.parametrize("name", [PLAIN, DISTILLED, "cait_xxs24_224", "cait_xxs24_distilled_224"])
@@ -273,6 +309,12 @@ def test_arguments_a_timm_model_refuses(name: str, values: dict[str, Any], messa
         (PLAIN, {"img_size": (32, 100)}, "an image of 32 x 100 pixels cannot be cut into patches"),
         (PLAIN, {"img_size": 0}, r"img_size is 0; give a positive whole number, or \(height"),
         (PLAIN, {"img_size": (32, 32, 32)}, r"img_size is \(32, 32, 32\); give a positive"),
+        (PLAIN, {"img_size": "32"}, r"img_size is '32'; give a positive"),
+        (PLAIN, {"img_size": [32, 0]}, r"img_size is \[32, 0\]; give a positive"),
+        (PLAIN, {"num_classes": -1}, "num_classes is -1; give a whole number, or 0 for the token"),
+        (PLAIN, {"num_classes": 2.5}, "num_classes is 2.5; give a whole number"),
+        (PLAIN, {"mlp_ratio": 0.001}, "mlp_ratio 0.001 of embed_dim 192 leaves an MLP no width"),
+        (PLAIN, {"mlp_ratio": float("nan")}, "mlp_ratio is nan; give a positive number"),
         (DISTILLED, {"fusion": "mean"}, "fusion is 'mean'; valid: logits, softmax"),
         (PLAIN, {"img_size": 100}, "an image of 100 pixels cannot be cut into patches of 16"),
         (PLAIN, {"embed_dim": 100}, "embed_dim 100 is no multiple of num_heads 3"),

@@ -201,3 +201,50 @@ def test_averages_equal_the_references(case: dict[str, Any]) -> None:
             average = ema.model.state_dict()[key]
             torch.testing.assert_close(average, expected, rtol=0, atol=1e-6)
     assert not ema.model.training
+
+
+class Windowed(nn.Module):
+    """Whole numbers as in Swin: a table of indices, in the state dict or not, and a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.second = nn.Linear(2, 2)
+        self.second.weight = self.first.weight
+        table = torch.cat((torch.arange(-50, 4000), torch.tensor([2**24 + 1, 2**40 + 1])))
+        self.register_buffer("index", table)
+        self.register_buffer("derived_index", table.clone(), persistent=False)
+        self.register_buffer("derived_scale", torch.ones(3), persistent=False)
+        self.register_buffer("mask", table > 7)
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.9, 0.999, 0.9999, 0.99996, 0.99999])
+def test_constants_stay_as_they_are(decay: float) -> None:
+    """The reference's formula, cut off at each step, counts a third of the indices down."""
+    model = Windowed()
+    ema = ModelEma(model, decay)
+    for _ in range(20):
+        ema.update()
+    for name, buffer in model.named_buffers():
+        assert torch.equal(ema.model.get_buffer(name), buffer), name
+
+
+def test_buffers_outside_the_state_dict_are_left_alone() -> None:
+    model = Windowed()
+    ema = ModelEma(model, 0.5)
+    model.get_buffer("derived_scale").fill_(9)
+    model.get_buffer("derived_index").fill_(9)
+    ema.update()
+    fresh = Windowed()
+    for name in ("derived_scale", "derived_index"):
+        assert torch.equal(ema.model.get_buffer(name), fresh.get_buffer(name))
+
+
+def test_tied_weights_are_averaged_once() -> None:
+    model = Windowed()
+    ema = ModelEma(model, 0.5)
+    before = model.first.weight.detach().clone()
+    with torch.no_grad():
+        model.first.weight.add_(1)
+    ema.update()
+    torch.testing.assert_close(ema.model.get_parameter("second.weight"), before + 0.5)
