@@ -94,7 +94,7 @@ class ModelConfig(Section):
     num_heads: PositiveInt | None = None
     """Attention heads per block."""
     mlp_ratio: Positive | None = None
-    """Hidden width of the MLP over embed_dim."""
+    """Hidden width of the MLP over embed_dim; class-attention blocks of CaiT always have 4."""
     num_classes: PositiveInt | None = None
     """Number of classes; the data's own when null."""
     drop_rate: Probability = 0.0

@@ -60,7 +60,7 @@ def resize_pos_embed(
 def guess_grid(patches: int, target: Grid) -> Grid | None:
     """The grid of so many patches: `target` if it has as many; else a square; else unknown.
 
-    The reference takes every grid for a square, and leaves as many patches as the model has alone.
+    The reference takes every grid for a square.
     """
     if math.prod(target) == patches:
         return target

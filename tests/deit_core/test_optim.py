@@ -220,7 +220,7 @@ class Windowed(nn.Module):
 
 @pytest.mark.parametrize("decay", [0.5, 0.9, 0.999, 0.9999, 0.99996, 0.99999])
 def test_constants_stay_as_they_are(decay: float) -> None:
-    """The reference's formula, cut off at each step, counts a third of the indices down."""
+    """Cut off at each step, as by the reference, some would count down at some decays."""
     model = Windowed()
     ema = ModelEma(model, decay)
     for _ in range(20):

@@ -62,6 +62,8 @@ def convert(image: Image.Image, mode: str) -> Image.Image:
 
     Transparent images are laid on white: what hides under full transparency is arbitrary (often
     black), and white is what viewers and printed pages show. 16-bit images keep their high byte.
+    The reference's loader (torchvision's ImageFolder, Pillow's `convert("RGB")`) drops the alpha
+    channel and turns every 16-bit value above 255 into white.
     """
     if image.has_transparency_data:
         opaque = image.convert("RGBA")
