@@ -10,6 +10,7 @@ DeitError
 │   ├── CheckpointError          a checkpoint that cannot be written or read
 │   ├── AnalysisError            runs that cannot be compared with each other
 │   └── ExportError              a run that cannot be exported in this form, or not to this file
+├── LostProcessError             another process of the job ended
 └── DivergedError                a student diverged (recorded in its status, never a crash)
 
 Every message is one line: what was given, what is valid, what to do.
@@ -78,6 +79,10 @@ class AnalysisError(UserError):
 
 class ExportError(UserError):
     """A run cannot be exported in the form that is asked for, or not to this file."""
+
+
+class LostProcessError(DeitError):
+    """Another process of the job ended; its own messages say why."""
 
 
 class DivergedError(DeitError):

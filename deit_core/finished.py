@@ -30,7 +30,7 @@ class FinishedRun:
     @property
     def fuses(self) -> bool:
         """Whether it has a distillation head that was trained, so that both heads predict."""
-        return self.summary.val_top1_dist is not None
+        return self.summary.fuses
 
 
 def open_finished(path: Path) -> FinishedRun:

@@ -159,6 +159,11 @@ class SummaryRecord(Record):
     """Wall time of training steps over all attempts, evaluation excluded."""
     finished_unix_s: float
 
+    @property
+    def fuses(self) -> bool:
+        """Whether both heads were trained, so that they predict together."""
+        return self.val_top1_dist is not None
+
 
 Weights = Literal["last", "ema"]
 """Which weights of a run: those of its last step, or their exponential moving average."""

@@ -126,7 +126,8 @@ class EvalLoader:
         shard: which process asks.
 
     Raises:
-        DataError: from an iteration in which no image could be read.
+        DataError: from an iteration in which no image could be read; of several processes, none
+            can tell alone (`deit_core.train.evaluate` does).
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class EvalLoader:
         self._device = device
         self._normalise = Normalise(config, device)
         self._fetcher = EvalFetcher(source, config)
+        self._alone = shard.world == 1
         self._numbers = range(shard.rank, len(self._fetcher), shard.world)
         self._rounds = math.ceil(len(self._fetcher) / shard.world)
         self._keep = self._fetcher.nbytes <= CACHE_LIMIT_BYTES
@@ -167,7 +169,7 @@ class EvalLoader:
                 if self._keep:
                     self._kept.append(raw.in_own_memory())
                 yield self._finished(raw)
-        if self._numbers and not readable:
+        if self._alone and not readable:
             raise DataError(
                 f"none of the {len(self._source)} val images can be read, "
                 f"{self._source.describe(0)} among them; check the files under data.root"

@@ -172,8 +172,7 @@ def _from_trial(path: Path, student: _Student, device: torch.device) -> Teacher:
     assert config.data.mean is not None
     assert config.data.std is not None
     own = Normalisation(config.data.mean, config.data.std)
-    learned = config.distill.kind != "none" and config.distill.token
-    return Teacher(model.to(device), student.stream, own, fuse=learned)
+    return Teacher(model.to(device), student.stream, own, fuse=summary.fuses)
 
 
 def _from_checkpoint(

@@ -23,7 +23,7 @@ from deit_core.errors import CheckpointError, ConfigError, DataError, Problem, U
 from deit_core.identity import resolve, stream_key, teacher_key
 from deit_core.records import EnvRecord
 from deit_core.run_dir import RunDir
-from deit_core.train.build_learner import build_learner
+from deit_core.train.build_learner import build_learner, distribute
 from deit_core.train.dist import Ranks
 from deit_core.train.precision import autocast_factory
 from deit_core.train.progress import ProgressView
@@ -171,7 +171,7 @@ def build_timetable(config: RunConfig, steps_per_epoch: int) -> Timetable:
 def build_student(
     run: RunDir, config: RunConfig, shared: Shared, *, steps_per_epoch: int, view: ProgressView
 ) -> Student:
-    """A student at its newest checkpoint, or at step 0.
+    """A student at its newest checkpoint, or at step 0; of this process alone.
 
     Raises:
         UserError: its model, data or checkpoint is not valid.
@@ -190,7 +190,6 @@ def build_student(
             num_classes=shared.facts.num_classes,
             timetable=timetable,
             device=shared.device,
-            ranks=ranks,
         ),
         timetable=timetable,
         status=status,
@@ -199,10 +198,16 @@ def build_student(
         ranks=ranks,
     )
     student.restore(shared.device)
-    student.status.update(force=True, step=student.step, total_steps=timetable.total_steps)
     if ranks.leads:
+        student.drop_later_rows()
         _add_sinks(student)
+    student.status.update(force=True, step=student.step, total_steps=timetable.total_steps)
     return student
+
+
+def connect_student(student: Student, device: torch.device) -> None:
+    """Join it with those of the other processes; every process must call this."""
+    student.learner = distribute(student.learner, device, student.ranks)
 
 
 def _add_sinks(student: Student) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 from os import environ
@@ -28,20 +29,18 @@ _log = logging.getLogger(__name__)
 
 
 def build_learner(
-    config: RunConfig,
-    *,
-    num_classes: int,
-    timetable: Timetable,
-    device: torch.device,
-    ranks: Ranks,
+    config: RunConfig, *, num_classes: int, timetable: Timetable, device: torch.device
 ) -> Learner:
-    """Model, optimiser, schedule, task and EMA of one student."""
+    """Model, optimiser, schedule, task and EMA of one student, in this process alone."""
     config = resolve(config)
-    model = ranks.together(lambda: _build_student_model(config, num_classes)).to(device)
+    model = _build_student_model(config, num_classes).to(device)
+    if config.train.compile:
+        _check_compiler(device)
+        model.compile()
     decay = config.train.ema_decay
     learner = Learner(
         model=model,
-        runner=_runner(model, config, device, ranks),
+        runner=model,
         optimizer=build_optimizer(model, config.optim),
         schedule=Schedule(config, timetable.steps_per_epoch, timetable.total_steps),
         task=DistillationTask(config.distill, config.train.loss),
@@ -75,15 +74,13 @@ def _build_student_model(config: RunConfig, num_classes: int) -> nn.Module:
     return model
 
 
-def _runner(model: nn.Module, config: RunConfig, device: torch.device, ranks: Ranks) -> nn.Module:
-    """The model as training calls it."""
-    if config.train.compile:
-        _check_compiler(device)
-        model.compile()
+def distribute(learner: Learner, device: torch.device, ranks: Ranks) -> Learner:
+    """The learner, its gradients averaged over all processes; every process must call it."""
     if ranks.world == 1:
-        return model
+        return learner
     ids = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
+    runner = DistributedDataParallel(learner.model, device_ids=ids, gradient_as_bucket_view=True)
+    return dataclasses.replace(learner, runner=runner)
 
 
 def _check_compiler(device: torch.device) -> None:

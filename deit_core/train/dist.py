@@ -15,14 +15,16 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from deit_core.data.shard import Shard
-from deit_core.errors import UserError
+from deit_core.errors import LostProcessError, UserError
 
 Result = TypeVar("Result")
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+_SIGNS_OF_A_LOST_PROCESS = ("closed by peer", "reset by peer", "Broken pipe")
+"""What gloo says when the process at the other end is gone."""
 
 
 @dataclass(frozen=True)
@@ -95,24 +97,37 @@ class Ranks:
         return result
 
     def together(self, act: Callable[[], Result]) -> Result:
-        """Act in every process; none goes on unless all can.
+        """Act in every process, without collectives; none goes on unless all can.
 
         Raises:
-            UserError: the act did, here or in another process.
+            UserError: the act did, here or in another process. Where all say the same, the others
+                leave it to the first process to say it.
         """
+        if self.world == 1:
+            return act()
         error: UserError | None = None
         result: Any = None
         try:
             result = act()
         except UserError as caught:
             error = caught
-        (failed,) = self.any([error is not None])
+        reasons = self.gather(None if error is None else str(error))
+        if error is not None and not self.leads and reasons[0] == str(error):
+            sys.exit(2)
         if error is not None:
             raise error
-        if failed:
-            raise UserError("another process of this job cannot go on; its message says why")
+        for rank, reason in enumerate(reasons):
+            if reason is not None:
+                raise UserError(f"process {rank} of the job cannot go on: {reason}")
         returned: Result = result
         return returned
+
+    @torch.no_grad()
+    def align_buffers(self, module: nn.Module) -> None:
+        """Give all processes the first one's buffers: statistics of batch normalisation differ."""
+        if self.world > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, src=0)
 
 
 ALONE = Ranks()
@@ -138,7 +153,7 @@ def ranks_of(environ: Mapping[str, str]) -> Ranks:
 
 
 @contextmanager
-def open_ranks(ranks: Ranks, device: torch.device) -> Iterator[Ranks]:
+def open_ranks(ranks: Ranks, *, on_gpu: bool) -> Iterator[Ranks]:
     """Connect the processes for the time of the block: over NCCL for GPUs, else over gloo.
 
     Raises:
@@ -147,14 +162,9 @@ def open_ranks(ranks: Ranks, device: torch.device) -> Iterator[Ranks]:
     if ranks.world == 1:
         yield ranks
         return
-    on_gpu = device.type == "cuda"
     try:
-        dist.init_process_group(
-            "nccl" if on_gpu else "gloo",
-            rank=ranks.rank,
-            world_size=ranks.world,
-            device_id=device if on_gpu else None,
-        )
+        backend = "nccl" if on_gpu else "gloo"
+        dist.init_process_group(backend, rank=ranks.rank, world_size=ranks.world)
         control = dist.new_group(backend="gloo")
     except (RuntimeError, ValueError) as error:
         address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
@@ -167,3 +177,20 @@ def open_ranks(ranks: Ranks, device: torch.device) -> Iterator[Ranks]:
         yield Ranks(ranks.rank, ranks.world, ranks.local_rank, control)
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def name_lost_processes(ranks: Ranks) -> Iterator[None]:
+    """Say in one line what gloo says in many.
+
+    Raises:
+        LostProcessError: another process ended inside the block.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if ranks.world == 1 or not any(sign in str(error) for sign in _SIGNS_OF_A_LOST_PROCESS):
+            raise
+        raise LostProcessError(
+            "another process of this job ended; its messages, or the system's log, say why"
+        ) from error

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deit_core.data.eval_sets import RealLabels
 from deit_core.data.loader import EvalBatch
+from deit_core.errors import DataError
 from deit_core.models import Fusion, HeadLogits, head_logits
 from deit_core.models import fuse as fuse_heads
 from deit_core.train.dist import ALONE, Ranks
@@ -33,6 +34,11 @@ class HeadScore:
         images = torch.full_like(loss, len(labels_B))
         counts = [hits[:, 0].sum().double(), hits.any(dim=1).sum().double()]
         self._sums += torch.stack([*counts, loss, images])
+
+    @property
+    def images(self) -> int:
+        """How many were counted."""
+        return int(self._sums[3])
 
     def merge(self, ranks: Ranks) -> None:
         """Add up what all processes have counted."""
@@ -160,6 +166,9 @@ def evaluate_models(
     Returns:
         Metrics by the keys of `models`, and the number of images they were measured on: over all
         processes, each image once.
+
+    Raises:
+        DataError: no image could be read.
     """
     images = 0
     with evaluation_mode(modules), autocast():
@@ -171,8 +180,10 @@ def evaluate_models(
             images += len(batch.labels)
     for score in models.values():
         score.merge(ranks)
-    total = ranks.sum(torch.tensor(images, device=_device_of(modules)))
-    return {key: score.result() for key, score in models.items()}, int(total)
+    total = int(ranks.sum(torch.tensor(images, device=_device_of(modules))))
+    if not total:
+        raise DataError("none of the val images can be read; check the files under data.root")
+    return {key: score.result() for key, score in models.items()}, total
 
 
 def _device_of(modules: Sequence[nn.Module]) -> torch.device:
@@ -210,4 +221,6 @@ def evaluate_teacher(
             if len(batch.labels):
                 score.add(teacher(batch.images), batch.labels)
     score.merge(ranks)
+    if not score.images:
+        raise DataError("none of the val images can be read; check the files under data.root")
     return score.result()["val_top1"]

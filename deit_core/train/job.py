@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 import time
@@ -13,18 +12,17 @@ from pathlib import Path
 import torch
 
 from deit_core.config import RunConfig
-from deit_core.errors import RunDirError, UserError
+from deit_core.errors import LostProcessError, RunDirError, UserError
 from deit_core.records import FINISHED_STATES, EnvRecord, FailureKind
 from deit_core.run_dir import RunDir
-from deit_core.train.build import begin_attempt, build_shared, build_student, check_cohort
-from deit_core.train.dist import Ranks, open_ranks, ranks_of
+from deit_core.train.build import begin_attempt, build_shared, check_cohort
+from deit_core.train.cohort import Cohort
+from deit_core.train.dist import Ranks, name_lost_processes, open_ranks, ranks_of
 from deit_core.train.env import choose_device, describe_environment, set_threads
-from deit_core.train.progress import ProgressView, open_progress
+from deit_core.train.progress import open_progress
 from deit_core.train.signals import StopRequest
 from deit_core.train.student import Student
 from deit_core.train.trainer import Shared, Trainer
-
-_log = logging.getLogger(__name__)
 
 EXIT_OK = 0
 EXIT_CRASHED = 1
@@ -43,12 +41,28 @@ def run_job(paths: Sequence[Path]) -> int:
     runs = [RunDir(path) for path in paths]
     for run in runs:
         run.read_trial()
-    ranks = ranks_of(os.environ)
-    with contextlib.ExitStack() as locks:
-        if ranks.leads:
+    given = ranks_of(os.environ)
+    with open_ranks(given, on_gpu=_wants_gpu(runs[0])) as ranks, contextlib.ExitStack() as locks:
+
+        def take() -> list[bool]:
             for run in runs:
                 locks.enter_context(run.lock())
-        return _train_guarded(runs, stop, ranks)
+            return [_completed(run) for run in runs]
+
+        completed = ranks.lead(take)
+        for run, done in zip(runs, completed, strict=True):
+            if done and ranks.leads:
+                sys.stdout.write(f"{run.read_trial().name}: already completed\n")
+        open_runs = [run for run, done in zip(runs, completed, strict=True) if not done]
+        return _train_guarded(open_runs, stop, ranks) if open_runs else EXIT_OK
+
+
+def _wants_gpu(run: RunDir) -> bool:
+    """Which way the processes meet; what is wrong with the config is said later, in its status."""
+    try:
+        return torch.cuda.is_available() and run.read_config().train.device != "cpu"
+    except UserError:
+        return False
 
 
 def _completed(run: RunDir) -> bool:
@@ -58,11 +72,14 @@ def _completed(run: RunDir) -> bool:
 def _train_guarded(runs: Sequence[RunDir], stop: StopRequest, ranks: Ranks) -> int:
     """Train; whatever ends it is written to the status of every trial it leaves unfinished."""
     if not ranks.leads:
-        return _connect(runs, stop, ranks)
+        return _train(runs, stop, ranks)
     try:
-        return _connect(runs, stop, ranks)
+        return _train(runs, stop, ranks)
     except UserError as error:
         _mark_failed(runs, str(error), "user_error")
+        raise
+    except LostProcessError as error:
+        _mark_failed(runs, str(error), "crashed")
         raise
     except KeyboardInterrupt:
         for run in _unfinished(runs):
@@ -76,30 +93,39 @@ def _train_guarded(runs: Sequence[RunDir], stop: StopRequest, ranks: Ranks) -> i
         raise
 
 
-def _connect(runs: Sequence[RunDir], stop: StopRequest, given: Ranks) -> int:
-    device = choose_device(runs[0].read_config().train, given.local_rank)
-    with open_ranks(given, device) as ranks:
-        completed = ranks.lead(lambda: [_completed(run) for run in runs])
-        for run, done in zip(runs, completed, strict=True):
-            if done and ranks.leads:
-                sys.stdout.write(f"{run.read_trial().name}: already completed\n")
-        open_runs = [run for run, done in zip(runs, completed, strict=True) if not done]
-        return _train(open_runs, stop, device, ranks) if open_runs else EXIT_OK
+def _train(runs: Sequence[RunDir], stop: StopRequest, ranks: Ranks) -> int:
+    with name_lost_processes(ranks):
+        configs, device = ranks.together(lambda: _read_configs(runs, ranks))
+        threads = set_threads(configs[0].train)
+        ranks.lead(lambda: _begin(runs, describe_environment(device, threads)))
+        shared, steps_per_epoch = ranks.together(
+            lambda: build_shared(configs, runs[0], device, ranks)
+        )
+        view = open_progress([run.read_trial().name for run in runs], leads=ranks.leads)
+        try:
+            cohort = Cohort(runs, configs, shared)
+            students = cohort.build(steps_per_epoch, view, leave_out=_mark_one_failed)
+            _train_students(students, shared, stop)
+        finally:
+            view.close()
+        return ranks.lead(lambda: _exit_code(runs))
 
 
-def _train(runs: Sequence[RunDir], stop: StopRequest, device: torch.device, ranks: Ranks) -> int:
+def _read_configs(runs: Sequence[RunDir], ranks: Ranks) -> tuple[list[RunConfig], torch.device]:
     configs = [run.read_config() for run in runs]
+    device = choose_device(configs[0].train, ranks.local_rank)
     check_cohort(runs, configs)
-    threads = set_threads(configs[0].train)
-    ranks.lead(lambda: _begin(runs, describe_environment(device, threads)))
-    shared, steps_per_epoch = build_shared(configs, runs[0], device, ranks)
-    view = open_progress([run.read_trial().name for run in runs], leads=ranks.leads)
+    return configs, device
+
+
+def _train_students(students: Sequence[Student], shared: Shared, stop: StopRequest) -> None:
     try:
-        students = _build_students(runs, configs, shared, steps_per_epoch, view)
         Trainer(students, shared, stop).train()
-    finally:
-        view.close()
-    return ranks.lead(lambda: _exit_code(runs))
+    except Exception:
+        for student in students:
+            with contextlib.suppress(RunDirError):
+                student.note_position()
+        raise
 
 
 def _begin(runs: Sequence[RunDir], env: EnvRecord) -> None:
@@ -107,32 +133,8 @@ def _begin(runs: Sequence[RunDir], env: EnvRecord) -> None:
         begin_attempt(run, env)
 
 
-def _build_students(
-    runs: Sequence[RunDir],
-    configs: Sequence[RunConfig],
-    shared: Shared,
-    steps_per_epoch: int,
-    view: ProgressView,
-) -> list[Student]:
-    """The students that can be built; one with a mistake of its own does not stop the others."""
-    students = []
-    for run, config in zip(runs, configs, strict=True):
-        try:
-            students.append(
-                build_student(run, config, shared, steps_per_epoch=steps_per_epoch, view=view)
-            )
-        except UserError as error:
-            _log.error("%s: %s", run.read_trial().name, error)
-            _leave_out(run, str(error), "user_error", shared.ranks)
-        except (OSError, RuntimeError, ValueError) as error:
-            _log.exception("%s cannot be built", run.read_trial().name)
-            _leave_out(run, f"{type(error).__name__}: {error}", "crashed", shared.ranks)
-    return students
-
-
-def _leave_out(run: RunDir, reason: str, failure: FailureKind, ranks: Ranks) -> None:
-    if ranks.leads:
-        _mark_failed([run], reason, failure)
+def _mark_one_failed(run: RunDir, reason: str, failure: FailureKind) -> None:
+    _mark_failed([run], reason, failure)
 
 
 def _unfinished(runs: Sequence[RunDir]) -> list[RunDir]:

@@ -16,6 +16,7 @@ from deit_core.distill.task import DistillationTask
 from deit_core.models import HeadLogits, set_step_key
 from deit_core.optim.ema import ModelEma
 from deit_core.optim.schedule import Schedule
+from deit_core.train.dist import Ranks
 
 MIN_LOSS_SCALE = 2.0**-14
 """fp16: below it, gradients overflow at any scale. It takes 30 skipped steps in a row to get there
@@ -125,6 +126,12 @@ class Learner:
             self.ema.update()
         return skipped
 
+    def align_buffers(self, ranks: Ranks) -> None:
+        """Evaluate and save the first process's running statistics, not each its own."""
+        ranks.align_buffers(self.model)
+        if self.ema is not None:
+            ranks.align_buffers(self.ema.model)
+
     def is_finite(self) -> bool:
         """Whether all weights and averages are; one number is read from the device."""
         tensors = [*self.model.parameters(), *(self.ema.model.parameters() if self.ema else ())]
@@ -148,7 +155,8 @@ class Learner:
         """Restore `state`."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"]) if state["scaler"] else None
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.model.load_state_dict(state["ema"])
 

@@ -64,4 +64,4 @@ class StatusFile:
 
     def due(self) -> bool:
         """Whether a heartbeat is due."""
-        return time.time() - self._written_s >= HEARTBEAT_S
+        return self._writes and time.time() - self._written_s >= HEARTBEAT_S

@@ -26,6 +26,9 @@ from deit_core.train.progress import ProgressView
 from deit_core.train.sinks import MetricSink, StatusFile
 from deit_core.train.timetable import Timetable
 
+CHECKPOINT_VERSION = 2
+"""Raised when a checkpoint of the version before cannot be gone on from."""
+
 
 @dataclass(eq=False)
 class Student:
@@ -57,6 +60,7 @@ class Student:
     """False while the evaluation that is due after `step` has not been made."""
     saved_at: float = field(default_factory=time.monotonic)
     first_step: int = 0
+    resumed: bool = False
     started_at: float = field(default_factory=time.monotonic)
     clock_at_start: float | None = None
     """Reading of the cohort's clock when this student took its first step."""
@@ -112,6 +116,13 @@ class Student:
         first = self.status.record.first_unreadable or path
         self.status.update(unreadable_images=len(self.unreadable), first_unreadable=first)
 
+    def share_unreadable(self) -> None:
+        """Tell every process what the others could not read."""
+        if self.ranks.world > 1:
+            for paths in self.ranks.gather(sorted(self.unreadable)):
+                for path in paths:
+                    self.note_unreadable(path)
+
     def score(self, device: torch.device, real: RealLabels | None = None) -> ModelScore:
         """An empty score for one pass of val."""
         learner = self.learner
@@ -145,6 +156,10 @@ class Student:
             fields["eta_s"] = per_step * (self.timetable.total_steps - self.step)
         self.status.update(step=self.step, epoch=round(self.epoch, 6), **fields)
 
+    def note_position(self) -> None:
+        """Write down how far it is, now. Raises RunDirError."""
+        self.status.update(force=True, step=self.step, epoch=round(self.epoch, 6))
+
     def end(self, state: State, reason: str | None, failure: FailureKind | None = None) -> None:
         """Leave training in `state`."""
         finished = None if state == "preempted" else time.time()
@@ -172,10 +187,13 @@ class Student:
         """
         self.check_finite()
         self.saved_at = time.monotonic()
-        if not self.ranks.leads:
-            return
+        self.share_unreadable()
+        self.ranks.lead(lambda: self._write_checkpoint(clock_s))
+
+    def _write_checkpoint(self, clock_s: float) -> None:
         self.run.sync_metrics()
         state = self.learner.state() | {
+            "version": CHECKPOINT_VERSION,
             "trial_id": self.trial.trial_id,
             "inputs": self.inputs,
             "meter": self.meter.state(),
@@ -188,29 +206,15 @@ class Student:
         save_checkpoint(self.run.checkpoint_dir, self.step, state)
 
     def restore(self, device: torch.device) -> None:
-        """Go on from the newest valid checkpoint; rows beyond it are dropped.
+        """Go on from the newest valid checkpoint, if there is one; writes nothing.
 
         Raises:
-            CheckpointError: it belongs to another trial, or to other data or another teacher; or
-                the processes do not all see it.
+            CheckpointError: it belongs to another trial, to other data or another teacher, or to
+                another version of this program.
         """
-        if self.ranks.leads:
-            remove_leftovers(self.run.checkpoint_dir)
-        found = self.ranks.together(lambda: self._load_newest(device))
-        self.first_step = self.step
-        steps = self.ranks.gather(self.step)
-        if len(set(steps)) > 1:
-            raise CheckpointError(
-                f"the processes find checkpoints of different steps in {self.run.checkpoint_dir}: "
-                f"{', '.join(map(str, steps))}; put the runs on a file system that all share"
-            )
-        if self.ranks.leads:
-            self.run.truncate_metrics(self.step if found else -1, evaluated=self.evaluated)
-
-    def _load_newest(self, device: torch.device) -> bool:
         found = load_newest(self.run.checkpoint_dir, device)
         if found is None:
-            return False
+            return
         self.step, state = found
         self._check_origin(state)
         self.learner.load(state)
@@ -220,10 +224,21 @@ class Student:
         self.prior_train_s = state["train_s"]
         self.unreadable = set(state["unreadable"])
         self.teacher_val_top1 = state["teacher_val_top1"]
-        return True
+        self.first_step = self.step
+        self.resumed = True
+
+    def drop_later_rows(self) -> None:
+        """Remove what a killed attempt wrote after its last checkpoint."""
+        remove_leftovers(self.run.checkpoint_dir)
+        self.run.truncate_metrics(self.step if self.resumed else -1, evaluated=self.evaluated)
 
     def _check_origin(self, state: dict[str, Any]) -> None:
         folder = self.run.checkpoint_dir
+        if state.get("version") != CHECKPOINT_VERSION:
+            raise CheckpointError(
+                f"the checkpoint of step {self.step} in {folder} was written by another version of "
+                f"this program; finish the run with that, or delete the folder to start anew"
+            )
         if state["trial_id"] != self.trial.trial_id:
             raise CheckpointError(
                 f"{folder} belongs to trial {state['trial_id']}, not {self.trial.trial_id}; "

@@ -159,7 +159,7 @@ class Trainer:
             v2_results, _ = self._score(ending, self.shared.imagenet_v2, own=False)
             for name, measured in v2_results.items():
                 results[name]["val_v2_top1"] = measured["val_top1"]
-        self._share_unreadable(students)
+        self._for_each(students, lambda student: student.share_unreadable())
         self.clock.start()
 
         def record(student: Student) -> None:
@@ -182,6 +182,8 @@ class Trainer:
     ) -> tuple[dict[str, dict[str, float]], int]:
         """Evaluate on one pass of val, or of another set."""
         real, device = self.shared.real_labels if own else None, self.shared.device
+        for student in students:
+            student.learner.align_buffers(self.shared.ranks)
         scores = {s.trial.name: s.score(device, real if s.at_end else None) for s in students}
         return evaluate_models(
             scores,
@@ -243,15 +245,6 @@ class Trainer:
                 self.shared.warn(path)
             for student in students:
                 student.note_unreadable(path)
-
-    def _share_unreadable(self, students: Sequence[Student]) -> None:
-        """Tell the first process what the others could not read."""
-        if self.shared.ranks.world == 1:
-            return
-        for student in students:
-            for paths in self.shared.ranks.gather(sorted(student.unreadable)):
-                for path in paths:
-                    student.note_unreadable(path)
 
     def _check_teacher(self) -> None:
         """Measure the teacher once: a wrong transform shows here, not after 300 epochs."""

@@ -19,7 +19,6 @@ from deit_core.models.timm_models import create_timm_model
 from deit_core.run_dir import RunDir
 from deit_core.train import learner as learner_module
 from deit_core.train.build_learner import build_learner
-from deit_core.train.dist import ALONE
 from deit_core.train.learner import Learner
 from deit_core.train.timetable import Timetable
 from tests.deit_core.conftest import micro_values
@@ -89,9 +88,7 @@ def test_compiling_without_a_compiler_is_refused(
 def build(**sections: Any) -> Learner:
     config = resolve(parse_run_config(micro_values(**sections)))
     timetable = Timetable(20, 5, 1, 5, 5, 300.0)
-    return build_learner(
-        config, num_classes=10, timetable=timetable, device=torch.device("cpu"), ranks=ALONE
-    )
+    return build_learner(config, num_classes=10, timetable=timetable, device=torch.device("cpu"))
 
 
 def gradient_norm(learner: Learner) -> float:

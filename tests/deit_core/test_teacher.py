@@ -252,6 +252,7 @@ def finish(run: RunDir, num_classes: int = 10) -> nn.Module:
             val_top5=90.0,
             val_loss=1.0,
             val_top1_cls=50.0,
+            val_top1_dist=40.0 if config.distill.kind != "none" else None,
             train_loss=1.0,
             train_images=80,
             num_classes=num_classes,
