@@ -139,14 +139,17 @@ GOOD = {"data": np.zeros((2, 3072), dtype=np.uint8), "labels": [1, 2]}
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "Ran out of input"),
+        (b"", "pickle exhausted"),
         (b"\x80\x04no pickle", "is no file of CIFAR-10"),
-        (pickle.dumps(GOOD)[:-900], "truncated"),
+        (pickle.dumps(GOOD)[:-900], "but only [0-9]+ remain"),
         (pickle.dumps([1, 2]), "holds no mapping"),
         (pickle.dumps({"data": [1]}), "no images and labels"),
         (pickle.dumps({**GOOD, "labels": [1]}), r"1 labels for data of shape \(2, 3072\)"),
         (pickle.dumps({**GOOD, "labels": ["a", "b"]}), "no images and labels"),
+        (pickle.dumps({**GOOD, "labels": [1, 2**70]}), "no images and labels"),
         (pickle.dumps({**GOOD, "data": np.zeros((2, 3072))}), "no images and labels"),
+        (pickle.dumps({**GOOD, "data": np.zeros((2, 3072), dtype=np.int8)}), "no images and"),
+        (pickle.dumps({**GOOD, "data": np.zeros((2, 3072), dtype=object)}), "no images and"),
         (pickle.dumps({**GOOD, "labels": [1, 10]}), r"label 10, but there are 10 classes, 0 to 9"),
     ],
 )
