@@ -90,6 +90,8 @@ def load_real_labels(path: str, source: ImageSource) -> RealLabels:
             )
         chosen.append(by_number[number - 1])
     widths = np.array([len(labels) for labels in chosen])
+    if not widths.any():
+        raise DataError(f"eval.real_labels: {path} has no label for any of the images of val")
     table = np.full((len(chosen), max(1, widths.max(initial=0))), _NO_LABEL, dtype=np.int64)
     table[np.arange(table.shape[1]) < widths[:, None]] = [x for labels in chosen for x in labels]
     if table.max() >= len(source.class_names):

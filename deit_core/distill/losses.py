@@ -55,8 +55,11 @@ def soft_distillation_loss(
             the reference does; that is weaker by the number of classes, 1000 times on ImageNet.
 
     Raises:
-        ValueError: another reduction.
+        ValueError: another reduction, a temperature that is not positive, or two class counts.
     """
+    _check_classes(dist_logits, teacher_logits)
+    if not temperature > 0:
+        raise ValueError(f"temperature is {temperature}; give a positive number")
     if reduction not in get_args(Reduction):
         raise ValueError(f"reduction is {reduction!r}; valid: {', '.join(get_args(Reduction))}")
     divergence = F.kl_div(
@@ -75,5 +78,18 @@ def hard_distillation_loss(dist_logits: Tensor, teacher_logits: Tensor) -> Tenso
     Args:
         dist_logits: of the head that is distilled, (B, C).
         teacher_logits: (B, C).
+
+    Raises:
+        ValueError: two class counts.
     """
+    _check_classes(dist_logits, teacher_logits)
     return F.cross_entropy(dist_logits, teacher_logits.argmax(dim=1))
+
+
+def _check_classes(dist_logits: Tensor, teacher_logits: Tensor) -> None:
+    """A teacher of other classes would be broadcast, or looked up, without a word."""
+    if dist_logits.shape != teacher_logits.shape:
+        raise ValueError(
+            f"the student's logits are {tuple(dist_logits.shape)}, the teacher's "
+            f"{tuple(teacher_logits.shape)}; both must be of the same images and classes"
+        )

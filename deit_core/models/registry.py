@@ -57,7 +57,8 @@ def create_model(
             `depth` where only that is given (`cait_init_scale`).
 
     Raises:
-        UserError: an unknown name or override, or sizes that do not fit each other.
+        UserError: an unknown name or override, a rate outside 0 to 1, or sizes that do not fit each
+            other.
     """
     name = ORIGINAL_NAMES.get(name, name)
     if name not in VARIANTS:
@@ -68,8 +69,8 @@ def create_model(
     sizes: dict[str, Any] = {
         "img_size": variant.img_size if img_size is None else _plain_size(img_size),
         "num_classes": _class_count(num_classes),
-        "drop_rate": drop_rate,
-        "drop_path_rate": drop_path_rate,
+        "drop_rate": _rate("drop_rate", drop_rate),
+        "drop_path_rate": _rate("drop_path_rate", drop_path_rate),
     }
     model = _construct(variant, sizes | _checked_overrides(variant, overrides), fusion)
     initialise(model)
@@ -125,6 +126,12 @@ def _class_count(given: Any) -> int:
             f"num_classes is {given!r}; give a whole number, or 0 for the token instead of logits"
         )
     return int(given)
+
+
+def _rate(name: str, given: Any) -> float:
+    if isinstance(given, bool) or not isinstance(given, Real) or not 0 <= float(given) <= 1:
+        raise UserError(f"{name} is {given!r}; give a probability, 0 to 1")
+    return float(given)
 
 
 def _construct(variant: Variant, given: Mapping[str, Any], fusion: Fusion) -> TokenClassifier:

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,11 @@ def _read_torch(path: Path) -> Any:
     unread: list[Any] = [(_Unread, name) for name in _BESIDE_THE_WEIGHTS]
     try:
         # An open file: of a path, torch too would believe the suffix.
-        with torch.serialization.safe_globals(unread), path.open("rb") as file:
+        with (
+            warnings.catch_warnings(action="ignore"),  # of what is refused below
+            torch.serialization.safe_globals(unread),
+            path.open("rb") as file,
+        ):
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _needs_code(path) from error
@@ -151,7 +156,8 @@ def _needs_code(path: Path) -> CheckpointError:
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
-    reason = (str(error).strip() or "it ends too early").splitlines()[0]
+    # torch adds paragraphs on what else may have caused it.
+    reason = (str(error).strip() or "it ends too early").splitlines()[0].partition(". ")[0]
     if "can't allocate memory" in reason:  # torch's own MemoryError is a RuntimeError
         return _out_of_memory(path)
     return CheckpointError(f"{path} is damaged: {reason}")

@@ -23,7 +23,7 @@ from deit_core.errors import LostProcessError, UserError
 Result = TypeVar("Result")
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-_SIGNS_OF_A_LOST_PROCESS = ("closed by peer", "reset by peer", "Broken pipe")
+_SIGNS_OF_A_LOST_PROCESS = ("by peer", "Broken pipe", "Read error", "Write error")
 """What gloo says when the process at the other end is gone."""
 
 

@@ -93,6 +93,7 @@ def test_a_subset_of_val_has_its_own_rows(tmp_path: Path) -> None:
         ([[0], [1], [2], [3]], r"names class 3, but the data has 3 classes"),
         ({"a": 1}, "is no list of lists of labels; get real.json from https://github.com/google"),
         ([0, 1, 2, 3], "is no list of lists of labels"),
+        ([[], [], [], []], "has no label for any of the images of val"),
         ([[0], [-1], [2], [2]], "is no list of lists of labels"),
         ([[0], [True], [2], [2]], "is no list of lists of labels"),
     ],

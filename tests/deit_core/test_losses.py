@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,13 @@ def test_extreme_logits_stay_finite(temperature: float) -> None:
     assert torch.isfinite(loss)
     assert student.grad is not None
     assert torch.isfinite(student.grad).all()
+
+
+def test_what_would_be_wrong_in_silence_is_refused() -> None:
+    logits = torch.zeros(4, 5)
+    for temperature in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="temperature"):
+            soft_distillation_loss(logits, logits, temperature=temperature)
+    for loss in (hard_distillation_loss, partial(soft_distillation_loss, temperature=1.0)):
+        with pytest.raises(ValueError, match=r"\(4, 5\), the teacher's \(4, 6\)"):
+            loss(logits, torch.zeros(4, 6))

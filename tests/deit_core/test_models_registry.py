@@ -330,3 +330,9 @@ def test_a_config_that_was_never_checked_is_refused_with_its_section() -> None:
     config = model_config(PLAIN).model_copy(update={"img_size": 9})
     with pytest.raises(ConfigError, match=r"^model: an image of 9 pixels"):
         build_model(config, num_classes=10, seed=0)
+
+
+@pytest.mark.parametrize("rates", [{"drop_path_rate": 1.5}, {"drop_rate": -0.1}])
+def test_rates_are_probabilities(rates: dict[str, float]) -> None:
+    with pytest.raises(UserError, match="give a probability, 0 to 1"):
+        create_model(PLAIN, **SMALL, **rates)
