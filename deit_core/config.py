@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from deit_core.config_checks import cross_check, translate_errors
 from deit_core.config_types import (
+    BelowOne,
     DurationText,
     NonNegative,
     Path,
@@ -63,7 +64,7 @@ class DataConfig(Section):
     """Evaluate on this many images only, balanced over the classes; all of them when null."""
     subset_seed: int = 0
     """Chooses which images the two limits above keep; apart from `seed`, so seeds share them."""
-    mean: tuple[float, ...] | None = Field(default=None, strict=False)
+    mean: tuple[Probability, ...] | None = Field(default=None, strict=False)
     """Per-channel mean for normalisation, in units of [0, 1]; the source's own when null."""
     std: tuple[Positive, ...] | None = Field(default=None, strict=False)
     """Per-channel standard deviation for normalisation; the source's own when null."""
@@ -197,7 +198,7 @@ class AugmentConfig(Section):
     """Area range of `random_resized` as a share of the image."""
     crop_padding: Annotated[int, Field(ge=0)] | None = None
     """Pixels of `pad`; null: one eighth of the image side (4 at 32 pixels)."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    label_smoothing: BelowOne | None = None
     """Probability mass moved from the true class to all; null: 0.1, and 0 under train.loss bce."""
 
 
@@ -210,9 +211,9 @@ class OptimConfig(Section):
     lr_reference_batch_size: PositiveInt | None = 512
     """Scales lr linearly with train.global_batch_size over this; null: lr as it stands."""
     weight_decay: NonNegative = 0.05
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    momentum: BelowOne = 0.9
     """Of sgd (Nesterov, as timm's `sgd`)."""
-    betas: tuple[Probability, Probability] = Field(default=(0.9, 0.999), strict=False)
+    betas: tuple[BelowOne, BelowOne] = Field(default=(0.9, 0.999), strict=False)
     eps: Positive = 1e-8
     warmup: DurationText = "5ep"
     """Linear warm-up from warmup_lr, part of train.duration."""

@@ -12,7 +12,7 @@ from deit_core.errors import Problem
 from deit_core.variants import VARIANTS, Variant, distilled_twin
 
 if TYPE_CHECKING:
-    from deit_core.config import ModelConfig, RunConfig
+    from deit_core.config import AugmentConfig, ModelConfig, RunConfig
 
 _GEOMETRY_KEYS = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
 _NEEDS_ROOT = (
@@ -38,6 +38,7 @@ def cross_check(config: RunConfig) -> list[Problem]:
         *_check_distillation(config),
         *_check_teacher(config),
         *_check_data(config),
+        *_check_augment(config.augment),
     ]
 
 
@@ -90,6 +91,15 @@ def _check_geometry(config: RunConfig, variant: Variant) -> list[Problem]:
                 ("model", "embed_dim" if model.embed_dim else "num_heads"),
                 f"embed_dim {embed_dim} is no multiple of num_heads {num_heads}; "
                 f"choose one that is (DeiT uses 64 per head)",
+            )
+        )
+    mlp_ratio = model.mlp_ratio or variant.mlp_ratio
+    if embed_dim * mlp_ratio < 1:
+        problems.append(
+            Problem(
+                ("model", "mlp_ratio"),
+                f"{mlp_ratio} of embed_dim {embed_dim} leaves an MLP no width; "
+                f"choose a larger one (DeiT uses 4)",
             )
         )
     problems += [
@@ -222,10 +232,22 @@ def _check_data(config: RunConfig) -> list[Problem]:
                 f"of a batch; choose an even number or set augment.mix_probability: 0.0",
             )
         )
-    low_high = augment.cutmix_minmax
-    if low_high is not None and low_high[0] > low_high[1]:
+    return problems
+
+
+def _check_augment(augment: AugmentConfig) -> list[Problem]:
+    problems = [
+        Problem(("augment", key), f"{list(low_high)} is given; low comes first")
+        for key in ("cutmix_minmax", "crop_scale")
+        if (low_high := getattr(augment, key)) is not None and low_high[0] > low_high[1]
+    ]
+    if augment.crop_scale[1] == 0:
         problems.append(
-            Problem(("augment", "cutmix_minmax"), f"{list(low_high)} is given; low comes first")
+            Problem(
+                ("augment", "crop_scale"),
+                f"{list(augment.crop_scale)} leaves nothing of an image; give a range such as "
+                f"[0.08, 1.0]",
+            )
         )
     return problems
 

@@ -43,6 +43,7 @@ PositiveDuration = Annotated[
     str, BeforeValidator(_no_bare_number), AfterValidator(_positive_duration)
 ]
 Probability = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(gt=0)]

@@ -60,6 +60,15 @@ def config_with(**sections: object) -> RunConfig:
         ({"teacher": {"name": "resnet18"}}, "exactly one of pretrained, checkpoint, trial; none"),
         ({"teacher": {"pretrained": True}}, "teacher.name: pretrained needs the name"),
         ({"data": {"source": "image_folder"}}, "data.root: image_folder needs a folder"),
+        ({"optim": {"betas": [0.9, 1.0]}}, r"optim\.betas\.1: should be less than 1"),
+        ({"optim": {"betas": [1.0, 0.9]}}, r"optim\.betas\.0: should be less than 1"),
+        ({"augment": {"crop_scale": [0.9, 0.5]}}, r"crop_scale: \[0.9, 0.5\] .*low comes first"),
+        ({"augment": {"crop_scale": [0.0, 0.0]}}, "crop_scale: .* leaves nothing of an image"),
+        ({"augment": {"cutmix_minmax": [0.9, 0.5]}}, "cutmix_minmax: .*low comes first"),
+        ({"data": {"mean": [float("nan")]}}, r"data\.mean\.0: should be"),
+        ({"data": {"mean": [127.5]}}, r"data\.mean\.0: should be less than or equal to 1"),
+        ({"model": {"mlp_ratio": 0.001}}, "mlp_ratio: 0.001 of embed_dim 192 leaves an MLP no"),
+        ({"train": {"duration": "9" * 400 + "ep"}}, "train.duration: .*beyond all numbers"),
     ],
 )
 def test_what_is_wrong_is_said(values: dict[str, object], message: str) -> None:
@@ -189,11 +198,17 @@ def test_a_student_without_distillation_has_no_teacher() -> None:
     assert teacher_key(config_with(**SOFT)) is not None
 
 
-@given(value=st.integers(1, 10_000), per_epoch=st.integers(1, 10_000))
+@given(value=st.integers(1, 10**12), per_epoch=st.integers(1, 10_000))
 def test_durations(value: int, per_epoch: int) -> None:
     assert parse_duration(f"{value}ep").steps(per_epoch) == value * per_epoch
     assert parse_duration(f"{value}step").steps(per_epoch) == value
     assert parse_duration(str(parse_duration(f" {value} epochs "))) == parse_duration(f"{value}ep")
+
+
+@given(value=st.floats(1e-9, 1e12))
+def test_a_duration_in_its_one_spelling_is_the_duration(value: float) -> None:
+    duration = parse_duration(f"{value:.12f}ep")
+    assert parse_duration(str(duration)) == duration
 
 
 def test_half_a_step_is_no_duration() -> None:
