@@ -19,7 +19,10 @@ from deit_core.config import (
     DataConfig,
     DistillConfig,
     ModelConfig,
+    OptimConfig,
     RunConfig,
+    TeacherConfig,
+    TrainConfig,
 )
 from deit_core.config_types import Section
 from deit_core.duration import parse_duration
@@ -104,7 +107,9 @@ def _updated(section: SectionType, updates: dict[str, Any]) -> SectionType:
 def _without(section: SectionType, names: Iterable[str]) -> SectionType:
     """The section with the named fields at their defaults."""
     fields = type(section).model_fields
-    return _updated(section, {name: fields[name].get_default() for name in names})
+    return _updated(
+        section, {name: fields[name].get_default(call_default_factory=True) for name in names}
+    )
 
 
 def _fill_nulls(section: SectionType, known: dict[str, Any]) -> SectionType:
@@ -182,25 +187,55 @@ def _resolve_data(data: DataConfig, channels: int) -> DataConfig:
 def canonical(config: RunConfig) -> RunConfig:
     """The resolved config with everything that has no effect set to its default."""
     config = resolve(config)
-    updates: dict[str, Any] = {
-        "data": _without(config.data, _unused_data(config.data)),
-        "augment": _canonical_augment(config.augment),
-        "distill": _without(config.distill, _unused_distill(config.distill)),
-    }
-    if config.distill.kind == "none":
-        updates["teacher"] = None
-    if config.model.name not in VARIANTS:  # timm initialises its own models
-        updates["model"] = _without(config.model, ("init", "pos_embed_std"))
-    elif not VARIANTS[config.model.name].distilled:
-        updates["model"] = _without(config.model, ("fusion",))
+    return _updated(
+        config,
+        {
+            "data": _without(config.data, _unused_data(config.data)),
+            "model": _without(config.model, _unused_model(config)),
+            "teacher": _canonical_teacher(config),
+            "distill": _without(config.distill, _unused_distill(config.distill)),
+            "augment": _canonical_augment(config.augment),
+            "optim": _canonical_optim(config.optim),
+            "train": _without(config.train, _unused_train(config.train)),
+            "eval": _without(config.eval, _unused_eval(config)),
+        },
+    )
+
+
+def _unused_model(config: RunConfig) -> Iterator[str]:
+    variant = VARIANTS.get(config.model.name)
+    eval_mode = config.finetune is not None and config.finetune.eval_mode
+    if variant is None:  # timm initialises its own models
+        yield from ("init", "pos_embed_std")
+    if variant is None or not variant.distilled or not (eval_mode or config.distill.kind != "none"):
+        yield "fusion"
+    if config.finetune is not None:  # the file has these weights, whatever its classes
+        yield from ("pos_embed_std", "init_scale")
+    if eval_mode:
+        yield from ("drop_rate", "drop_path_rate")
+
+
+def _canonical_teacher(config: RunConfig) -> TeacherConfig | None:
+    teacher = config.teacher
+    if teacher is None or config.distill.kind == "none":
+        return None
+    return teacher if teacher.trial is None else _without(teacher, ("name", "kwargs"))
+
+
+def _canonical_optim(optim: OptimConfig) -> OptimConfig:
+    if parse_duration(optim.warmup).value == 0:
+        optim = _updated(_without(optim, ("warmup_lr",)), {"warmup": "0ep"})
+    return _without(optim, ("betas", "eps") if optim.name == "sgd" else ("momentum",))
+
+
+def _unused_train(train: TrainConfig) -> Iterator[str]:
+    if train.micro_batch_size is not None and train.micro_batch_size >= train.global_batch_size:
+        yield "micro_batch_size"
+
+
+def _unused_eval(config: RunConfig) -> Iterator[str]:
     if config.model.img_size is not None and config.model.img_size <= SMALL_IMAGE:
-        updates["eval"] = _without(config.eval, ("crop_ratio",))
-    if parse_duration(config.optim.warmup).value == 0:
-        no_warmup = _without(config.optim, ("warmup_lr",))
-        updates["optim"] = _updated(no_warmup, {"warmup": "0ep"})
-    optim = updates.get("optim", config.optim)
-    updates["optim"] = _without(optim, ("betas", "eps") if optim.name == "sgd" else ("momentum",))
-    return _updated(config, updates)
+        yield "crop_ratio"
 
 
 def _unused_data(data: DataConfig) -> Iterator[str]:
@@ -214,10 +249,17 @@ def _unused_data(data: DataConfig) -> Iterator[str]:
         yield "subset_seed"
 
 
+_NO_CUTMIX = {"cutmix_alpha": 0.0, "cutmix_minmax": None}
+
+
 def _canonical_augment(augment: AugmentConfig) -> AugmentConfig:
+    cutmix = augment.cutmix_minmax is not None or augment.cutmix_alpha
     if not augment.mix_probability:
-        off = {"mixup_alpha": 0.0, "cutmix_alpha": 0.0, "cutmix_minmax": None}
-        augment = _updated(augment, off)
+        augment = _updated(augment, {"mixup_alpha": 0.0, **_NO_CUTMIX})
+    elif augment.mixup_alpha and cutmix and augment.mix_switch_probability == 0:
+        augment = _updated(augment, _NO_CUTMIX)
+    elif augment.mixup_alpha and cutmix and augment.mix_switch_probability == 1:
+        augment = _updated(augment, {"mixup_alpha": 0.0})
     if augment.policy == "rand_augment" and not augment.rand_augment_magnitude:
         augment = _updated(augment, {"policy": "none"})
     return _without(augment, _unused_augment(augment))
@@ -244,7 +286,7 @@ def _unused_augment(augment: AugmentConfig) -> Iterator[str]:
 def _unused_distill(distill: DistillConfig) -> Iterator[str]:
     if distill.kind == "none":
         yield from ("alpha", "temperature", "reduction", "token")
-    elif distill.kind == "hard":
+    elif distill.kind == "hard" or distill.alpha == 0:
         yield from ("temperature", "reduction")
 
 

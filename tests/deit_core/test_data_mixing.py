@@ -221,6 +221,18 @@ def test_one_alpha_alone_is_always_used_and_none_mixes_nothing():
     assert torch.equal(mix_images(images, UNMIXED), images)
 
 
+@pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
+def test_a_switch_that_never_or_always_cuts_is_one_kind_of_mixing(mode):
+    """Equal draws: so the trial id takes them for one trial."""
+    both = {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}
+    assert all_draws(mode, **both, mix_switch_probability=0.0) == all_draws(
+        mode, mixup_alpha=0.8, cutmix_alpha=0.0
+    )
+    assert all_draws(mode, **both, mix_switch_probability=1.0) == all_draws(
+        mode, mixup_alpha=0.0, cutmix_alpha=1.0
+    )
+
+
 def test_unmixed_targets_are_smoothed_one_hot():
     targets = mix_targets(torch.tensor([2, 0]), UNMIXED, num_classes=4, smoothing=0.1)
     expected = torch.tensor([[0.025, 0.025, 0.925, 0.025], [0.925, 0.025, 0.025, 0.025]])

@@ -213,7 +213,7 @@ def test_without_distillation_nothing_of_it_matters(tmp_path):
 
 def test_fields_without_effect_in_the_same_cells_share_a_note(tmp_path):
     text = TAUGHT + (
-        "axes: {distill.kind: [none, soft], distill.temperature: [1, 3], distill.alpha: [0, 1]}\n"
+        "axes: {distill.kind: [none, soft], distill.temperature: [1, 3], distill.alpha: [0.3, 1]}\n"
     )
     assert expand_text(tmp_path, text).notes == (
         "distill.temperature and distill.alpha have no effect with distill.kind=none: "
