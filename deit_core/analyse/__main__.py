@@ -1,8 +1,9 @@
 """`python -m deit_core.analyse RUN_DIR [RUN_DIR ...]`: who decides like whom, on val.
 
 Give run directories whose training is completed, or sweep folders for all their completed
-students. All are compared with each other, with their teachers and with the ground truth; each
-run directory gets an analysis.json.
+students. All are compared with each other, with their teachers and with the ground truth. The
+tables show means over the seeds of a variant; each run directory gets an analysis.json with
+everything.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=_positive, metavar="B")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=_positive, metavar="T", help="CPU threads")
+    parser.add_argument(
+        "--all", action="store_true", help="print every run, every pair and every block"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 
@@ -74,11 +78,14 @@ def _run(parsed: argparse.Namespace) -> None:
     if parsed.json:
         sys.stdout.write(as_json(analysis) + "\n")
     else:
-        show(analysis, Console())
+        show(analysis, runs, Console(), everything=parsed.all)
     for finished, record in zip(runs, analysis.records, strict=True):
         finished.run.write_analysis(record)
-        file = finished.run.analysis_file(options.weights)
-        sys.stderr.write(f"written: {file}\n")
+    first = runs[0].run.analysis_file(options.weights)
+    written = (
+        first if len(runs) == 1 else f"{first.name} in each of the {len(runs)} run directories"
+    )
+    sys.stderr.write(f"written: {written}\n")
 
 
 if __name__ == "__main__":

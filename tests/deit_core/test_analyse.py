@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -394,11 +395,11 @@ def test_the_command_prints_and_writes(
 ) -> None:
     run = finish(make_run("run", **HARD), ema=True)
     assert main([str(run.path), "--device", "cpu", "--threads", "1"]) == 0
-    printed = capsys.readouterr()
-    assert "Accuracy by head: last weights, 50 images of val" in printed.out
-    assert "run/fused" in printed.out
-    assert "run: the teacher cannot be loaded" in printed.out
-    assert printed.err == f"written: {run.path / 'analysis.json'}\n"
+    said = capsys.readouterr()
+    assert "Accuracy by head: last weights, 50 images of val" in said.out
+    assert "run (fused)" in said.out
+    assert "run: the teacher cannot be loaded" in said.out
+    assert said.err == f"written: {run.path / 'analysis.json'}\n"
     record = run.read_analysis()
     assert record is not None
     assert record.weights == "last"
@@ -424,13 +425,145 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert "'none' is given; give a whole number of at least 1" in capsys.readouterr().err
 
 
+# what is printed --------------------------------------------------------------------------------
+
+
+def printed(*runs: RunDir, width: int = 100, everything: bool = False) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    found = open_runs([run.path for run in runs])
+    show(analyse(found, Options(device="cpu")), found, console, everything=everything)
+    return console.export_text()
+
+
+def variant(
+    make_run: RunFactory, swept: dict[str, Any], *, seed: int = 0, **sections: Any
+) -> RunDir:
+    """A run of a sweep as the launcher makes it; its group is its swept values."""
+    values = ",".join(f"{key}={value}" for key, value in swept.items())
+    name = f"{values},seed={seed}" if values else f"seed={seed}"
+    run = finish(make_run(name.replace("/", "_"), seed=seed, **HARD | sections))
+    trial = run.read_trial().model_copy(
+        update={"name": name, "seed": seed, "swept": swept, "group_id": f"group {values}"}
+    )
+    write_json(run.trial_file, trial.model_dump(mode="json"))
+    return run
+
+
+def cells(text: str, label: str) -> list[str]:
+    """The cells of the first line that begins with the label."""
+    line = next(line for line in text.splitlines() if line.startswith(f"{label}  "))
+    return line.removeprefix(label).split()
+
+
+def test_seeds_of_a_variant_are_one_row_of_means(make_run: RunFactory) -> None:
+    runs = [
+        variant(make_run, {"distill.alpha": alpha, "distill.kind": "hard"}, seed=seed)
+        for alpha in (0.1, 0.5)
+        for seed in range(2)
+    ]
+    analysis, text = analysed(*runs), printed(*runs)
+    means = [
+        sum(record.heads[head].top1 for record in analysis.records[:2]) / 2
+        for head in ("fused", "cls", "dist")
+    ]
+    assert cells(text, "alpha=0.1")[:4] == ["2", *(f"{mean:.2f}" for mean in means)]
+    assert "kind=hard" not in text  # what all share
+    assert "seed=" not in text
+    assert sum(line.startswith("alpha=0.5  ") for line in text.splitlines()) == 2
+    alone = printed(*runs, everything=True)
+    fused = analysis.records[1].heads["fused"]
+    assert cells(alone, "alpha=0.1, seed=1")[:2] == ["1", f"{fused.top1:.2f}"]
+
+
+def test_pairs_of_variants_are_means_over_pairs_of_runs(make_run: RunFactory) -> None:
+    runs = [
+        variant(make_run, {"distill.alpha": alpha}, seed=seed)
+        for alpha in (0.1, 0.5)
+        for seed in range(2)
+    ]
+    analysis = analysed(*runs)
+    names = [run.read_trial().name for run in runs]
+    lines = printed(*runs, width=120).splitlines()
+    matrix = {line.split("  ")[1]: line.split()[3:] for line in lines if line[:2].strip().isdigit()}
+
+    def expected(*pairs: tuple[str, str]) -> str:
+        return f"{sum(rate(analysis, *pair) for pair in pairs) / len(pairs):.3f}"
+
+    # 1 ground truth, 2 to 4 the heads of alpha=0.1, 5 to 7 those of alpha=0.5
+    row = matrix["alpha=0.1 (cls)"]
+    cls = [f"{name}/cls" for name in names]
+    assert row[1] == expected((cls[0], cls[1]))  # between seeds
+    assert row[2] == expected(*((f"{n}/cls", f"{n}/dist") for n in names[:2]))  # within a run
+    assert row[4] == expected(*((a, b) for a in cls[:2] for b in cls[2:]))
+
+
+def test_a_large_sweep_fits_a_screen(make_run: RunFactory) -> None:
+    swept = [
+        {"distill.kind": "hard", "distill.alpha": number / 40, "model.name": "deit_tiny_patch16"}
+        | {"optim.weight_decay": 0.05 + number, "augment.rand_augment": f"policy-{number}-inc1"}
+        for number in range(11)
+    ]
+    runs = [variant(make_run, values, seed=seed) for values in swept for seed in range(3)]
+    text = printed(*runs)
+    lines = text.splitlines()
+    assert len(lines) < 100
+    assert max(len(line) for line in lines if "the teacher cannot be loaded" not in line) <= 100
+    for values in swept:  # no part of a label is broken
+        for part in (f"alpha={values['distill.alpha']}", values["augment.rand_augment"]):
+            assert re.search(rf"(?<![\w.]){re.escape(str(part))}(?![\w.])", text), part
+    assert "All pairs of 34 decision makers: --all, or analysis.json." in text
+    analysis = analysed(*runs)
+    truth = [1 - record.heads["fused"].top1 / 100 for record in analysis.records[:3]]
+    table = lines[next(i for i, line in enumerate(lines) if line.startswith("Disagreement")) :]
+    first = next(line for line in table if re.match(r"alpha=0\.0", line))
+    assert f"{sum(truth) / 3:.3f}" in first
+    everything = printed(*runs, everything=True)
+    assert "Disagreement, more columns" in everything
+    assert everything.count("seed=2") > len(swept)
+    assert "All pairs" not in everything
+
+
+def test_variants_without_swept_values_have_names_of_their_own(make_run: RunFactory) -> None:
+    base = variant(make_run, {"distill.alpha": None})
+    trial = base.read_trial().model_copy(update={"name": "seed=0"})
+    write_json(base.trial_file, trial.model_dump(mode="json"))
+    other = variant(make_run, {"distill.alpha": 0.3})
+    assert cells(printed(base, other), "deit_tiny_distilled_patch16_224")
+    one, two = finish(make_run("one", **HARD)), finish(make_run("two", seed=1, **HARD))
+    renamed = two.read_trial().model_copy(update={"name": "one", "group_id": "feedbeef"})
+    write_json(two.trial_file, renamed.model_dump(mode="json"))
+    assert cells(printed(one, two), "one (feedbe)")
+
+
+def test_a_deep_model_shows_some_blocks_and_all_on_request(make_run: RunFactory) -> None:
+    run = finish(make_run("run", model={"depth": 14}, **HARD))
+    short, full = (
+        next(line.split() for line in text.splitlines() if "learned" in line)
+        for text in (printed(run), printed(run, width=200, everything=True))
+    )
+    assert short == ["learned", "input", "2", "5", "8", "11", "14", "norm"]
+    assert full == ["learned", "input", *(str(n + 1) for n in range(14)), "norm"]
+    cut = printed(run, width=60, everything=True)
+    assert "Cosine similarity, more blocks" in cut
+    tokens = cut[cut.index("Cosine") : cut.index("run: the teacher")]
+    assert max(map(len, tokens.splitlines())) <= 60
+
+
+def test_a_reason_is_given_once(make_run: RunFactory) -> None:
+    runs = [variant(make_run, {"distill.alpha": n / 10}) for n in range(5)]
+    text = printed(*runs)
+    assert text.count("the teacher cannot be loaded") == 1
+    assert "\nall runs: the teacher cannot be loaded" in text
+    plain = variant(make_run, {"distill.alpha": 0.9}, distill={"kind": "none"}, teacher=None)
+    text = printed(*runs, plain)
+    assert "alpha=0.0; alpha=0.1; alpha=0.2; and 2 more: the teacher cannot be loaded" in text
+    assert "\nalpha=0.9: trained without a teacher" in text
+
+
 def test_a_wide_matrix_is_cut_not_squeezed(make_run: RunFactory) -> None:
     runs = [finish(make_run(f"run{seed}", seed=seed, **HARD)) for seed in range(3)]
-    console = Console(width=45, record=True, file=io.StringIO())
-    analysis = analysed(*runs)
-    show(analysis, console)
-    text = console.export_text()
-    assert text.count("Disagreement, more columns") == 2
+    analysis, text = analysed(*runs), printed(*runs, width=45, everything=True)
+    assert text.count("Disagreement, more columns") > 2
     rows = [line for line in text.splitlines() if " ground truth " in line]
     assert [rate for row in rows for rate in row.split()[3:]] == [
         f"{rate:.3f}" for rate in analysis.disagreement[0]
