@@ -20,6 +20,7 @@ from deit_core.models import build_model, load_for_finetuning
 from deit_core.optim.ema import ModelEma
 from deit_core.optim.params import build_optimizer
 from deit_core.optim.schedule import Schedule
+from deit_core.train.compiling import compile_student
 from deit_core.train.dist import Ranks
 from deit_core.train.learner import Learner
 from deit_core.train.precision import loss_scaler
@@ -36,7 +37,7 @@ def build_learner(
     model = _build_student_model(config, num_classes).to(device)
     if config.train.compile:
         _check_compiler(device)
-        model.compile()
+        compile_student(model)
     decay = config.train.ema_decay
     learner = Learner(
         model=model,
