@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from deit_core.models import HeadLogits
 from deit_core.run_dir import RunDir
 
 RunFactory = Callable[..., RunDir]
@@ -113,34 +114,41 @@ def test_a_resume_refuses_another_checkpoint_to_start_from(make_run: RunFactory,
     assert "finetune checkpoint changed" in str(tuned.read_status().reason)
 
 
-def test_the_last_row_has_real_labels_and_imagenet_v2(
-    make_run: RunFactory, job: Job, tmp_path: Path
-) -> None:
-    """Labels that name every class are all hits; V2 folders are labelled by their number."""
-    root, rng, number = tmp_path / "data", np.random.default_rng(0), 0
+def small_imagenet(root: Path, v2_labels: tuple[int, ...], real: list[list[int]]) -> dict[str, Any]:
+    """Config sections for 24 train and 9 val images of 3 classes, ReaL labels and ImageNet-V2."""
+    rng, number = np.random.default_rng(0), 0
     for split, per_class in (("train", 8), ("val", 3)):
         for name in ("n01", "n02", "n03"):
-            folder = root / split / name
+            folder = root / "data" / split / name
             folder.mkdir(parents=True)
             for _ in range(per_class):
                 number += 1
                 image = Image.fromarray(rng.integers(0, 255, (10, 10, 3), dtype=np.uint8))
                 file = f"{number:08d}" if split == "train" else f"{number - 24:08d}"
                 image.save(folder / f"ILSVRC2012_val_{file}.JPEG")
-    v2 = tmp_path / "v2"
-    for label in ("0", "2"):
-        (v2 / label).mkdir(parents=True)
-        Image.new("RGB", (10, 10)).save(v2 / label / "a.jpeg")
-    real = tmp_path / "real.json"
-    real.write_text(json.dumps([[0, 1, 2] if n != 4 else [] for n in range(9)]))
-    run = make_run(
-        "run",
-        data={"source": "image_folder", "root": str(root), "train_images": None,
-              "val_images": None, "workers": 0},
-        model={"in_chans": 3},
-        eval={"every": "1ep", "real_labels": str(real), "imagenet_v2": str(v2), "batch_size": 4},
-        train={"duration": "2ep", "global_batch_size": 8},
-    )  # fmt: skip
+    for label in v2_labels:
+        (root / "v2" / str(label)).mkdir(parents=True)
+        Image.new("RGB", (10, 10)).save(root / "v2" / str(label) / "a.jpeg")
+    (root / "real.json").write_text(json.dumps(real))
+    none = {"train_images": None, "val_images": None}
+    return {
+        "data": {"source": "image_folder", "root": str(root / "data"), "workers": 0, **none},
+        "model": {"in_chans": 3},
+        "eval": {
+            "real_labels": str(root / "real.json"),
+            "imagenet_v2": str(root / "v2"),
+            "batch_size": 4,
+        },
+        "train": {"duration": "2ep", "global_batch_size": 8},
+    }
+
+
+def test_the_last_row_has_real_labels_and_imagenet_v2(
+    make_run: RunFactory, job: Job, tmp_path: Path
+) -> None:
+    """Labels that name every class are all hits; V2 folders are labelled by their number."""
+    real = [[0, 1, 2] if n != 4 else [] for n in range(9)]
+    run = make_run("run", **small_imagenet(tmp_path, (0, 2), real))
     job(run)
     rows = [row for row in run.read_metrics() if row["kind"] == "eval"]
     assert "val_real_top1" not in rows[0]
@@ -150,3 +158,24 @@ def test_the_last_row_has_real_labels_and_imagenet_v2(
     assert summary is not None
     assert (summary.val_real_top1, summary.val_v2_top1) == (100.0, rows[-1]["val_v2_top1"])
     assert rows[-1]["val_images"] == 9
+
+
+def test_further_sets_score_what_both_heads_predict_together(
+    make_run: RunFactory, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The class head says class 0; the distillation head, which is surer, class 1."""
+    sections = small_imagenet(tmp_path, (1, 2), [[1]] * 9)
+    first = make_run("first", **sections)
+    job(first)
+    finetune = {"checkpoint": str(first.weights_file), "eval_mode": True}
+    run = make_run("run", finetune=finetune, **sections)
+
+    def answers(_model: Any, images: torch.Tensor) -> HeadLogits:
+        table = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]]).repeat(len(images), 1)
+        return HeadLogits(table[::2], table[1::2])
+
+    monkeypatch.setattr("deit_core.train.evaluate.head_logits", answers)
+    job(run)
+    row = evaluation(run)
+    assert (row["val_top1"], row["val_top1_cls"]) == (pytest.approx(100 / 3),) * 2
+    assert (row["val_v2_top1"], row["val_real_top1"]) == (50.0, 100.0)

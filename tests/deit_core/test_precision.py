@@ -3,7 +3,9 @@ fp32 as far as its own digits go."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from deit_core.models.timm_models import create_timm_model
 from deit_core.run_dir import RunDir
 from deit_core.train import learner as learner_module
 from deit_core.train.build_learner import build_learner
+from deit_core.train.evaluate import HeadScore
 from deit_core.train.learner import Learner
+from deit_core.train.student import Student
 from deit_core.train.timetable import Timetable
 from tests.deit_core.conftest import micro_values
 
@@ -136,6 +140,50 @@ def test_an_fp16_overflow_is_skipped_and_counted(
     rows = [row for row in run.read_metrics() if row["kind"] == "train"]
     assert [row["train_loss"] is None for row in rows[: summary.skipped_steps]].count(True)
     assert summary.steps == 40
+
+
+def test_skipped_steps_are_counted_over_a_resume(
+    make_run: RunFactory, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "deit_core.train.build_learner.loss_scaler",
+        lambda *_: torch.amp.GradScaler("cpu", init_scale=2.0**40),
+    )
+    train = {"precision": "fp16", "duration": "40step"}
+    straight, stopped = make_run("straight", train=train), make_run("stopped", train=train)
+    job(straight)
+    train_step = Student.train_step
+
+    def stopping(self: Student, *arguments: Any) -> None:
+        train_step(self, *arguments)
+        if self.step == 30:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Student, "train_step", stopping)
+        job(stopped, check=85)
+    job(stopped)
+    summaries = straight.read_summary(), stopped.read_summary()
+    assert summaries[0] is not None
+    assert summaries[1] is not None
+    assert summaries[1].skipped_steps == summaries[0].skipped_steps > 5
+
+
+def test_evaluation_runs_in_the_precision_of_the_run(
+    make_run: RunFactory, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: set[torch.dtype] = set()
+    add = HeadScore.add
+
+    def watched(self: HeadScore, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        kinds.add(logits.dtype)
+        add(self, logits, labels)
+
+    monkeypatch.setattr(HeadScore, "add", watched)
+    for precision, kind in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        kinds.clear()
+        job(make_run(precision, train={"precision": precision, "duration": "1step"}))
+        assert kinds == {kind}
 
 
 def test_fp16_that_overflows_at_any_scale_has_diverged(
