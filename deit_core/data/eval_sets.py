@@ -42,11 +42,6 @@ class RealLabels:
     labels: npt.NDArray[np.int64]
     """Shape (N, K), filled up with -1."""
 
-    @property
-    def counted(self) -> int:
-        """Images with at least one label."""
-        return int((self.labels[:, 0] != _NO_LABEL).sum())
-
     def matches(
         self, predictions: Tensor | npt.NDArray[np.int64], indices: Tensor | npt.NDArray[np.int64]
     ) -> RealHits:

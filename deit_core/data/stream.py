@@ -117,11 +117,13 @@ def repeated_augmentation_indices(
 ) -> npt.NDArray[np.int64]:
     """What the reference's repeated-augmentation sampler gives one process in one epoch.
 
+    For whoever compares with a run of the reference, or feeds its loader; training itself uses
+    `TrainStream`, whose batches in order `reference` are those of all processes together.
+
     The copies of an image lie side by side in the order of all processes and are dealt out in turn,
     so they go to different processes where there are enough. With fewer than 256 images the
     reference gives none (or fails an assertion); here each process gets its share of one epoch, as
-    in timm's RepeatAugSampler. The batches of `TrainStream` in order `reference` are those of all
-    processes together.
+    in timm's RepeatAugSampler.
 
     Args:
         num_images: size of the data set.
