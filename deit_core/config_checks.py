@@ -180,12 +180,13 @@ def _check_teacher(config: RunConfig) -> list[Problem]:
         return []
     given = [key for key in ("pretrained", "checkpoint", "trial") if getattr(teacher, key)]
     if len(given) != 1:
-        what = " and ".join(given) if given else "none of them"
+        what = f"{' and '.join(given)} are" if given else "none of them is"
+        drop = "pretrained: false" if teacher.pretrained else f"{given[0]}: null" if given else ""
         return [
             Problem(
                 ("teacher",),
                 f"a teacher takes its weights from exactly one of pretrained, checkpoint, trial; "
-                f"{what} is set",
+                f"{what} set" + (f"; set teacher.{drop}" if drop else ""),
             )
         ]
     if teacher.trial is None and teacher.name is None:
@@ -291,7 +292,7 @@ def _sentence(item: Any, path: tuple[str, ...], root: type[BaseModel]) -> str:
         return "unknown key" + nearest(path[-1], model.model_fields if model else ())
     message = str(item["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    given = repr(item["input"]) if not isinstance(item["input"], dict) else "a mapping"
+    given = _given(item["input"])
     if item["type"] == "literal_error" and isinstance(item["input"], str):
         valid = typing.cast(str, item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
         close = difflib.get_close_matches(item["input"], valid.split(", "), n=1)
@@ -303,3 +304,10 @@ def _sentence(item: Any, path: tuple[str, ...], root: type[BaseModel]) -> str:
     if item["type"] == "value_error":
         return message
     return f"{message.removeprefix('input ')}, but {given} is given"
+
+
+def _given(value: Any) -> str:
+    """A value as the user wrote it: in YAML's words."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return "a mapping" if isinstance(value, dict) else repr(value)

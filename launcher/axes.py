@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from launcher.errors import Location
+from launcher.trial_names import plain_text
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Condition:
     location: Location
 
     def __str__(self) -> str:
-        return f"{self.field}={' or '.join(map(str, self.values))}"
+        return f"{self.field}={' or '.join(map(plain_text, self.values))}"
 
     def holds(self, value: Any) -> bool:
         """Whether the other field's value is one of the condition's."""

@@ -118,12 +118,12 @@ def _condition(field: str, other: str, node: Node) -> Condition:
 # several fields together -------------------------------------------------------------------------
 
 
-def _groups(block: str, node: Node) -> list[Mapping[str, Node]]:
-    """The mappings of a block that takes one mapping or a list of them."""
+def _groups(block: str, node: Node, *, empty: bool = False) -> list[Mapping[str, Node]]:
+    """The mappings of a block that takes one mapping or a list of them; `empty` ones too."""
     items = node.value if isinstance(node.value, tuple) else (node,)
     groups: list[Mapping[str, Node]] = []
     for item in items:
-        if not isinstance(item.value, Mapping) or not item.value:
+        if not isinstance(item.value, Mapping) or not (item.value or empty):
             raise SweepError(
                 f"{block}: expected `field: ...` entries, but {item.kind} is given", item.location
             )
@@ -171,9 +171,11 @@ def _list(node: Node, _: Search) -> list[Axis]:
         )
     rows = [
         {field: _setting(field, child) for field, child in group.items()}
-        for group in _groups("list", node)
+        for group in _groups("list", node, empty=True)
     ]
     fields = tuple(dict.fromkeys(field for row in rows for field in row))
+    if not fields:
+        raise SweepError("list: no entry names a field, so nothing varies", node.location)
     return [Axis(fields, tuple(rows), node.where, "list", {})]
 
 

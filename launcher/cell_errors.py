@@ -11,14 +11,15 @@ from launcher.axes import Setting
 from launcher.cells import Cell, with_settings
 from launcher.errors import Location, SweepError
 from launcher.fields import overlap
-from launcher.layers import Tree, problem_location
+from launcher.layers import Tree, problem_location, problems_text
+from launcher.trial_names import plain_text
 
 
 def tree_error(tree: Tree, error: ConfigError, fallback: Location, prefix: str = "") -> SweepError:
     """The error of a config without axes, at the first problem's position."""
     problem = error.problems[0]
     where = problem_location(tree, problem) or fallback
-    return SweepError(f"{prefix}{problem}{_more(error)}", where)
+    return SweepError(f"{prefix}{problems_text(error.problems)}", where)
 
 
 def cell_error(
@@ -34,11 +35,11 @@ def cell_error(
         return tree_error(tree, error, fallback)
     culprit = _culprit(base, cell, problem)
     if culprit is not None:
-        return SweepError(f"{problem}{_more(error)}", cell.settings[culprit].location)
+        return SweepError(problems_text(error.problems), cell.settings[culprit].location)
     named = next((f for f in cell.settings if overlap(f, ".".join(problem.path))), None)
     where = cell.settings[named or next(iter(cell.settings))].location
-    values = ", ".join(f"{field}={s.value}" for field, s in cell.settings.items())
-    return SweepError(f"{problem}{_more(error)} (in the combination {values})", where)
+    values = ", ".join(f"{field}={plain_text(s.value)}" for field, s in cell.settings.items())
+    return SweepError(f"{problems_text(error.problems)} (in the combination {values})", where)
 
 
 def _culprit(base: Mapping[str, Any], cell: Cell, problem: Problem) -> str | None:
@@ -55,8 +56,3 @@ def _problems(base: Mapping[str, Any], settings: Mapping[str, Setting]) -> tuple
     except ConfigError as error:
         return error.problems
     return ()
-
-
-def _more(error: ConfigError) -> str:
-    others = len(error.problems) - 1
-    return f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deit_core.errors import UserError
+from launcher.usage import OneLineErrors
 
 if TYPE_CHECKING:
     from deit_core.records import PlannedTrial
@@ -22,6 +23,7 @@ EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
+    cls=OneLineErrors,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -108,7 +110,7 @@ def train(
 
     runs = _runs(runs_dir)
     request = request_of(load_config_as_sweep(config, overrides=set_ or []))
-    _start(runs, request, _backend(backend, runs), stay=not detach)
+    _start(runs, request, _backend(backend, runs), stay=not detach, to_stay="without --detach")
 
 
 @app.command()
@@ -199,7 +201,7 @@ def cancel(
         typer.echo("nothing to cancel: no trial that was asked for runs or waits")
         return
     typer.echo(f"cancelled: {', '.join(stopped[:10])}{' …' if len(stopped) > 10 else ''}")
-    typer.echo("to continue: deit-launch retry TRIAL, or the same `deit-launch sweep` again")
+    typer.echo(f"to continue: deit-launch retry TRIAL, or the same {_begun_by(sweep_dir)} again")
 
 
 @app.command()
@@ -255,9 +257,15 @@ def _note_lost(sweep_dir: SweepDir) -> None:
         shown = f"{', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}"
         typer.echo(
             f"note: {count(len(lost), 'trial')} passed over, as the run directory was deleted "
-            f"({shown}); the same `deit-launch sweep` makes it again",
+            f"({shown}); the same {_begun_by(sweep_dir)} makes it again",
             err=True,
         )
+
+
+def _begun_by(sweep_dir: SweepDir) -> str:
+    """The command that made a sweep folder: a single config came by `train`."""
+    given = sweep_dir.read_plan().command.split()[1:2]
+    return "`deit-launch train`" if given == ["train"] else "`deit-launch sweep`"
 
 
 def _write(text: str) -> None:
@@ -294,11 +302,13 @@ def _preview(runs: Path, request: Request, backend: Backend) -> None:
     typer.echo("dry run: nothing was started")
 
 
-def _start(runs: Path, request: Request, backend: Backend, *, stay: bool) -> None:
+def _start(
+    runs: Path, request: Request, backend: Backend, *, stay: bool, to_stay: str = "with --watch"
+) -> None:
     from launcher.reconcile import reconcile
 
     outcome = reconcile(runs, request, backend, then=_point_latest)
-    _report_start(outcome, stay=stay)
+    _report_start(outcome, stay=stay, to_stay=to_stay)
     if stay:
         _stay(outcome.sweep_dir, backend)
 
@@ -311,8 +321,11 @@ def _point_latest(sweep_dir: SweepDir) -> None:
         typer.echo(f"warning: {warning}", err=True)
 
 
-def _report_start(outcome: Outcome, *, stay: bool = False) -> None:
-    """Say what was started and, to who does not stay, what to do next."""
+def _report_start(outcome: Outcome, *, stay: bool = False, to_stay: str | None = None) -> None:
+    """Say what was started and, to who does not stay, what to do next.
+
+    `to_stay`: how the command that was given stays, where it can.
+    """
     from launcher.plan_text import print_plan
     from launcher.text import count, open_console
 
@@ -328,7 +341,7 @@ def _report_start(outcome: Outcome, *, stay: bool = False) -> None:
         return
     if "keep" in outcome.plan.counts() or outcome.plan.jobs:
         again = f"deit-launch status{_sweep_argument(outcome.sweep_dir)}"
-        typer.echo(f"to watch: {again}, or the same command with --watch")
+        typer.echo(f"to watch: {again}" + (f", or the same command {to_stay}" if to_stay else ""))
     elif outcome.plan.counts().get("done"):
         _print_next(outcome.sweep_dir)
 

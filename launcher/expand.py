@@ -14,7 +14,7 @@ from launcher.cell_errors import cell_error, tree_error
 from launcher.cells import Cell, make_cells, with_settings
 from launcher.errors import Location
 from launcher.inert import IdOf, inert_fields, inert_notes
-from launcher.layers import plain
+from launcher.layers import config_values
 from launcher.stages import check_students, check_teacher_source
 from launcher.sweep import Sweep
 from launcher.trial_names import short_labels, unique_names, value_text
@@ -73,7 +73,7 @@ def expand(sweep: Sweep) -> Expansion:
     check_teacher_source(sweep)
     fields = tuple(field for axis in sweep.axes for field in axis.fields)
     teacher = _teacher(sweep, fields)
-    base = plain(sweep.config) | {"seed": sweep.seeds[0]}
+    base = config_values(sweep.config) | {"seed": sweep.seeds[0]}
     if teacher is not None:
         base["teacher"] = {"trial": teacher.trial_id}
     variants = [_variant(sweep, base, cell) for cell in make_cells(sweep.axes, base)]
@@ -100,7 +100,7 @@ def _teacher(sweep: Sweep, fields: Sequence[str]) -> Trial | None:
     if stage is None or not isinstance(stage.value, Mapping):
         return None
     try:
-        config = canonical(parse_run_config(plain(stage.value)))
+        config = canonical(parse_run_config(config_values(stage.value)))
     except ConfigError as error:
         raise tree_error(stage.value, error, stage.where, "in the teacher's config, ") from None
     swept = dict.fromkeys(fields)

@@ -65,6 +65,15 @@ def field_problem(field: str, also: Sequence[str] = ()) -> str | None:
     return f"unknown field{nearest(close[0] if close else field, close or (*sections(), *also))}"
 
 
+def takes_null(field: str) -> bool:
+    """Whether null is a value of this field or section; true of names that are none."""
+    section, _, name = field.partition(".")
+    model, key = (sections()[section], name) if name else (RunConfig, section)
+    if key not in model.model_fields:
+        return True
+    return type(None) in typing.get_args(model.model_fields[key].annotation)
+
+
 def value_problem(field: str, value: Any) -> Problem | None:
     """What is wrong with `value` for a known field, apart from its combination with others."""
     section, _, name = field.partition(".")

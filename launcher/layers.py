@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from deit_core.config_checks import nearest
 from deit_core.errors import Problem
 from launcher.errors import Location, SweepError
-from launcher.fields import FREE_FORM
+from launcher.fields import FREE_FORM, sections, takes_null
 from launcher.yaml_source import Node, load_yaml, similar_file
 
 Tree = Mapping[str, Node]
@@ -16,17 +17,26 @@ Tree = Mapping[str, Node]
 
 SWEEP_ONLY_KEYS = ("axes", "seeds", "set", "search", "resources", "profiles")
 """Keys that tell a sweep file from a training config."""
+SHOWN_PROBLEMS = 3
+"""Most problems of one config that an error names."""
 
 
 def merge(base: Tree, over: Tree) -> dict[str, Node]:
-    """`over` on top of `base`: mappings are merged key by key, all else is replaced."""
+    """`over` on top of `base`: mappings are merged key by key, all else is replaced.
+
+    Layers may be merged in any grouping: a section on top of a null remembers the null.
+    """
     merged = dict(base)
     for name, node in over.items():
         below = merged.get(name)
-        if below and isinstance(below.value, Mapping) and isinstance(node.value, Mapping):
-            merged[name] = Node(merge(below.value, node.value), node.location, node.key)
-        else:
+        if below is None or node.on_null or not isinstance(node.value, Mapping):
             merged[name] = node
+        elif isinstance(below.value, Mapping):
+            merged[name] = Node(
+                merge(below.value, node.value), node.location, node.key, below.on_null
+            )
+        else:
+            merged[name] = replace(node, on_null=below.value is None)
     return merged
 
 
@@ -43,7 +53,7 @@ def nest(entries: Tree) -> dict[str, Node]:
             raise SweepError(f'"{dotted}" is no field; write it like distill.kind', node.where)
         inner = node
         if isinstance(node.value, Mapping) and FREE_FORM not in parts:
-            inner = Node(nest(node.value), node.location, node.key)
+            inner = replace(node, value=nest(node.value))
         for part in reversed(rest):
             inner = Node({part: inner}, node.where, node.where)
         nested[name] = _join(name, nested.get(name), inner)
@@ -80,6 +90,25 @@ def plain(tree: Tree) -> dict[str, object]:
     return {name: node.plain() for name, node in tree.items()}
 
 
+def config_values(tree: Tree) -> dict[str, object]:
+    """The tree of a training config as nested dicts; a null takes the default.
+
+    A field that has a null of its own (`train.ema_decay: null` is no EMA) keeps it, and so does a
+    section that may be missing (`teacher: null`).
+    """
+    values: dict[str, object] = {}
+    for name, node in tree.items():
+        if isinstance(node.value, Mapping) and name in sections():
+            values[name] = {
+                key: child.plain()
+                for key, child in node.value.items()
+                if child.value is not None or takes_null(f"{name}.{key}")
+            }
+        elif node.value is not None or takes_null(name):
+            values[name] = node.plain()
+    return values
+
+
 def locate(tree: Tree, path: Iterable[str]) -> tuple[Node | None, bool]:
     """The node at a path or the nearest one above it, and whether the whole path was found."""
     found: Node | None = None
@@ -94,6 +123,15 @@ def locate(tree: Tree, path: Iterable[str]) -> tuple[Node | None, bool]:
             return found, False
         found, value = child, child.value
     return found, True
+
+
+def problems_text(problems: Sequence[Problem]) -> str:
+    """All problems in one line; of more than a few, how many there are."""
+    text = "; ".join(str(problem) for problem in problems[:SHOWN_PROBLEMS])
+    others = len(problems) - SHOWN_PROBLEMS
+    if others < 1:
+        return text
+    return f"{text} (and {others} more problem{'s' if others > 1 else ''})"
 
 
 def problem_location(tree: Tree, problem: Problem) -> Location | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from launcher.axes import Axis
 from launcher.errors import Location, SweepError, YamlError
@@ -20,16 +20,17 @@ class Overrides:
     """Fields of the training config."""
     resources: Tree
     seeds: Node | None = None
+    fixed: Tree = field(default_factory=dict)
+    """Every field or section that is set, by its dotted name."""
 
     def fix(self, axes: Iterable[Axis]) -> tuple[tuple[Axis, ...], tuple[str, ...]]:
         """The axes without the fields that are set here, and a note on each of them."""
-        fixed = flatten(self.tree)
         kept, notes = [], []
         for axis in axes:
-            gone = {f: o for f in axis.fields for o in fixed if overlap(f, o)}
+            gone = {f: o for f in axis.fields for o in self.fixed if overlap(f, o)}
             notes += [
-                f"{field} is fixed to {_shown(fixed[option])} by --set: it is no axis here"
-                for field, option in gone.items()
+                f"{name} is fixed to {_shown(self.fixed[option])} by --set: it is no axis here"
+                for name, option in gone.items()
             ]
             rest = axis.without(gone)
             kept += [rest] if rest else []
@@ -44,33 +45,35 @@ def parse_overrides(options: Sequence[str]) -> Overrides:
     """
     tree: Tree = {}
     resources: Tree = {}
+    fixed: dict[str, Node] = {}
     seeds: Node | None = None
     for option in options:
-        field, value = _parse(option)
-        if field == "seeds":
+        name, value = _parse(option)
+        if name == "seeds":
             seeds = value
-        elif field == "seed":
+        elif name == "seed":
             seeds = Node((value,), value.location)
-        elif field.startswith("resources."):
-            resources = merge(resources, {field.removeprefix("resources."): value})
+        elif name.startswith("resources."):
+            resources = merge(resources, {name.removeprefix("resources."): value})
         else:
-            entry = nest({field: value})
+            entry = nest({name: value})
             _check_fields(entry)
             tree = merge(tree, entry)
-    return Overrides(tree, resources, seeds)
+            fixed |= flatten(entry)
+    return Overrides(tree, resources, seeds, fixed)
 
 
 def _parse(option: str) -> tuple[str, Node]:
     where = Location(f"--set {option}")
-    field, equals, text = option.partition("=")
-    field = field.strip()
-    if not equals or not field:
+    name, equals, text = option.partition("=")
+    name = name.strip()
+    if not equals or not name:
         raise SweepError("expected FIELD=VALUE, such as --set distill.kind=soft", where)
     try:
         node = parse_yaml(text, where.source)
     except YamlError as error:
         raise YamlError(f"the value is not YAML: {error.message}", where) from None
-    return field, _at(node or Node(None, where), where)
+    return name, _at(node or Node(None, where), where)
 
 
 def _at(node: Node, where: Location) -> Node:
@@ -84,15 +87,15 @@ def _at(node: Node, where: Location) -> Node:
 
 def _check_fields(entry: Tree) -> None:
     problem: str | None
-    for field, node in flatten(entry).items():
-        if field in sections():
+    for name, node in flatten(entry).items():
+        if name in sections():
             continue  # a whole section: its value is checked with the config
-        if field == "resources":
+        if name == "resources":
             problem = "is a section; name one of its fields, such as resources.max_parallel"
         else:
-            problem = field_problem(field, also=("seeds", "resources"))
+            problem = field_problem(name, also=("seeds", "resources"))
         if problem is not None:
-            raise SweepError(f"{field}: {problem}", node.where)
+            raise SweepError(f"{name}: {problem}", node.where)
 
 
 def _shown(node: Node) -> str:

@@ -12,7 +12,7 @@ from deit_core.config import DataConfig, RunConfig
 from deit_core.data_layout import Split, count_classes, count_images
 from deit_core.errors import CheckpointError, DataError, TeacherError
 from deit_core.identity import KNOWN_SOURCES
-from deit_core.layouts.imagenet import v2_classes
+from deit_core.layouts.imagenet import IMAGENET_CLASSES, v2_classes
 from launcher.errors import SweepError
 from launcher.expand import Trial
 
@@ -22,9 +22,10 @@ def check_inputs(trials: Iterable[Trial]) -> None:
 
     Raises:
         DataError: a data set or evaluation set is missing, its folders are not as they must be,
-            or it has one class only, or fewer images than a batch or a subset asks for.
-        CheckpointError: the weights to fine-tune are missing.
-        TeacherError: a teacher's checkpoint is missing, or it knows other classes.
+            or it has one class only, other classes than its labels are for, or fewer images than
+            a batch or a subset asks for.
+        CheckpointError: the weights to fine-tune are missing, empty or a folder.
+        TeacherError: a teacher's checkpoint is, or it knows other classes.
         SweepError: model.num_classes is not what the data has.
     """
     classes: dict[DataConfig, int] = {}
@@ -109,26 +110,40 @@ def _check_model(trial: Trial, found: int) -> None:
 def _check_files(config: RunConfig, classes: int) -> None:
     """Whether the weights to start from and the further evaluation sets are there."""
     finetune, real_labels = config.finetune, config.eval.real_labels
-    if finetune is not None and not Path(finetune.checkpoint).is_file():
-        raise CheckpointError(
-            f"finetune.checkpoint: there is no file {finetune.checkpoint}; give one that exists"
-        )
-    if real_labels is not None and not Path(real_labels).is_file():
-        raise DataError(
-            f"eval.real_labels: there is no file {real_labels}; give the path of real.json"
-        )
+    if finetune is not None:
+        problem = _file_problem(finetune.checkpoint, "a .safetensors, .pth or .pt file")
+        if problem is not None:
+            raise CheckpointError(f"finetune.checkpoint: {problem}")
+    if real_labels is not None:
+        problem = _file_problem(real_labels, "the path of real.json")
+        if problem is not None:
+            raise DataError(f"eval.real_labels: {problem}")
+        if classes != IMAGENET_CLASSES:
+            raise DataError(
+                f"eval.real_labels: the data has {classes:,} classes, but ReaL's labels are "
+                f"numbers of ImageNet's 1,000; leave it out, or use all of ImageNet's classes"
+            )
     if config.eval.imagenet_v2 is not None:
         v2_classes(config.eval.imagenet_v2, classes)
+
+
+def _file_problem(path: str, wanted: str) -> str | None:
+    """Why this cannot be a file with something in it; None where it can."""
+    if Path(path).is_dir():
+        return f"{path} is a folder; give {wanted}"
+    if not Path(path).is_file():
+        return f"there is no file {path}; give {wanted}"
+    return None if Path(path).stat().st_size else f"{path} is empty; give {wanted}"
 
 
 def _check_teacher(config: RunConfig, classes: int, by_id: dict[str, int]) -> None:
     teacher = config.teacher
     if teacher is None:
         return
-    if teacher.checkpoint is not None and not Path(teacher.checkpoint).is_file():
-        raise TeacherError(
-            f"teacher.checkpoint: there is no file {teacher.checkpoint}; give one that exists"
-        )
+    if teacher.checkpoint is not None:
+        problem = _file_problem(teacher.checkpoint, "a .pth, .pt or .safetensors file")
+        if problem is not None:
+            raise TeacherError(f"teacher.checkpoint: {problem}")
     known = by_id.get(teacher.trial or "")
     if known not in (None, classes):
         raise TeacherError(

@@ -83,6 +83,10 @@ def _object(properties: Mapping[str, Any], description: str | None = None) -> Sc
     return {"description": description, **schema} if description else schema
 
 
+def _nullable(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
 def _list(items: Schema) -> Schema:
     return {"type": "array", "items": items, "minItems": 1}
 
@@ -92,10 +96,18 @@ def _definition(model: type[Range] | type[Search] | type[Resources]) -> Schema:
 
 
 def _config_object(properties: Mapping[str, Any], *, base: bool = True) -> Schema:
-    """Nested sections and dotted fields of a training config."""
+    """Nested sections and dotted fields of a training config; null takes the default of each."""
     own = {"base": {**_TEXT, "description": "Training config to build on, relative to this file."}}
+    leaves = {name: _nullable(leaf) for name, leaf in _leaves().items()}
+    nested = {
+        section: _nullable(
+            _object({key: leaves[f"{section}.{key}"] for key in model.model_fields}, model.__doc__)
+        )
+        for section, model in sections().items()
+    }
+    others = {name: _nullable(value) for name, value in properties.items() if name not in nested}
     return {
-        **_object({**(own if base else {}), **properties, **_leaves()}),
+        **_object({**(own if base else {}), **others, **nested, **leaves}),
         "patternProperties": _free_form({}),
     }
 

@@ -12,7 +12,8 @@ MAX_SEED = 2**32 - 1
 
 def config_seed(tree: Tree) -> tuple[int, ...]:
     """The one seed of a training config; 0 where it names none."""
-    return (_seed(tree["seed"]),) if "seed" in tree else (0,)
+    node = tree.get("seed")
+    return (_seed(node),) if node is not None and node.value is not None else (0,)
 
 
 def parse_seeds(node: Node) -> tuple[int, ...]:

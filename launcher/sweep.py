@@ -25,6 +25,7 @@ from launcher.layers import (
     nest,
     plain,
     problem_location,
+    problems_text,
     unknown_key,
 )
 from launcher.overrides import Overrides, parse_overrides
@@ -163,9 +164,10 @@ def _settings(model: type[Model], key: str, tree: Tree) -> Model:
     try:
         return model.model_validate(plain(tree))
     except ValidationError as error:
-        problem = translate_errors(error, model)[0]
-        where = problem_location(tree, problem)
-        raise SweepError(str(Problem((key, *problem.path), problem.message)), where) from None
+        problems = translate_errors(error, model)
+        where = problem_location(tree, problems[0])
+        named = [Problem((key, *problem.path), problem.message) for problem in problems]
+        raise SweepError(problems_text(named), where) from None
 
 
 def _search(entries: Entries) -> Search:

@@ -40,6 +40,8 @@ class Node:
     """Where the value starts."""
     key: Location | None = None
     """Where the key that leads here starts; None for items of a list and for the top."""
+    on_null: bool = False
+    """A section laid over a null: in the layers below, everything under its key is taken away."""
 
     @property
     def where(self) -> Location:

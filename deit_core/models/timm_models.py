@@ -52,7 +52,8 @@ def create_timm_model(
                 continue
             raise _not_built(name, arguments, error) from error
         except (ValueError, AssertionError, RuntimeError, OSError) as error:
-            raise _not_built(name, arguments, error) from error
+            hint = "; or give its weights as teacher.checkpoint" if pretrained else ""
+            raise _not_built(name, arguments, error, hint) from error
 
 
 def _unknown_name(name: str, known: list[str]) -> str:
@@ -61,11 +62,13 @@ def _unknown_name(name: str, known: list[str]) -> str:
     return f"there is no model {name!r} in this package or in timm; {hint}"
 
 
-def _not_built(name: str, arguments: Mapping[str, Any], error: Exception) -> UserError:
+def _not_built(
+    name: str, arguments: Mapping[str, Any], error: Exception, hint: str = ""
+) -> UserError:
     """One line for what timm, or its download, had to say."""
     refused = _REFUSED.search(str(error)) if isinstance(error, TypeError) else None
     if refused is not None:
         return UserError(f"{name} takes no argument {refused.group(1)!r}; leave it out")
     given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return UserError(f"timm cannot build {name}({given}): {reason}")
+    return UserError(f"timm cannot build {name}({given}): {reason.removesuffix('.')}{hint}")

@@ -58,6 +58,17 @@ def config_with(**sections: object) -> RunConfig:
         ({"model": {"in_chans": 2}}, "2 is given; valid: 1, 3"),
         ({"train": {"global_batch_size": 15}}, "15 is odd, but mixup and CutMix pair"),
         ({"teacher": {"name": "resnet18"}}, "exactly one of pretrained, checkpoint, trial; none"),
+        (
+            {"teacher": {"name": "resnet18", "pretrained": True, "checkpoint": "/x"}},
+            "pretrained and checkpoint are set; set teacher.pretrained: false",
+        ),
+        (
+            {"teacher": {"name": "resnet18", "trial": "a", "checkpoint": "/x"}},
+            "checkpoint and trial are set; set teacher.checkpoint: null",
+        ),
+        ({"optim": {"lr": None}}, "optim.lr: should be a valid number, but null is given"),
+        ({"model": None}, "model: is a section with fields of its own, but null is given"),
+        ({"model": {"depth": True}}, "model.depth: should be a valid integer, but true is given"),
         ({"teacher": {"pretrained": True}}, "teacher.name: pretrained needs the name"),
         ({"data": {"source": "image_folder"}}, "data.root: image_folder needs a folder"),
         ({"optim": {"betas": [0.9, 1.0]}}, r"optim\.betas\.1: should be less than 1"),

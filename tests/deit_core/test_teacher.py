@@ -232,6 +232,7 @@ def test_published_weights_that_cannot_be_had(
     (tmp_path / "t.pth").unlink()
     message = refused(config, tmp_path, data=COLOUR, num_classes=1000, img_size=32)
     assert "timm cannot build resnet10t" in message
+    assert message.endswith("; or give its weights as teacher.checkpoint")
 
 
 # another trial ----------------------------------------------------------------------------------

@@ -79,8 +79,8 @@ WRONG_VALUES = {
         "x.yaml:3:24: distill.kind: 'medium' is not valid; valid: none, soft, hard"
     ),
     DIGITS + "axes:\n  model.name: [deit_tiny_patch16_224, resnet18]\n": (
-        "x.yaml:3:39: model.name: 'resnet18' is none of this package's deit_* and cait_* models, and a timm "
-        "model takes no model.patch_size; set that to null (arguments of timm's go in "
+        "x.yaml:3:39: model.name: 'resnet18' is none of this package's deit_* and cait_* models, "
+        "and a timm model takes no model.patch_size; set that to null (arguments of timm's go in "
         "model.kwargs), or name one such as deit_tiny_patch16_224"
     ),
     DIGITS + "axes:\n  distill.temperature: [1, x, 3]\n": (
@@ -109,6 +109,25 @@ WRONG_VALUES = {
     DIGITS + "name: a/b\n": (
         "x.yaml:2:7: name: 'a/b' cannot name a folder; use up to 80 letters, digits, dots, "
         "hyphens and underscores, a letter or digit first"
+    ),
+    DIGITS + "axes:\n  list: [{}, {}]\n": (
+        "x.yaml:3:9: list: no entry names a field, so nothing varies"
+    ),
+    DIGITS + "axes:\n  optim.lr: [null]\n": (
+        "x.yaml:3:14: optim.lr: should be a valid number, but null is given"
+    ),
+    "set: {data.source: digits, model.depth: x, optim.lr: y, train.duration: 3}\n": (
+        "x.yaml:1:41: model.depth: should be a valid integer, but 'x' is given; optim.lr: should "
+        "be a valid number, but 'y' is given; train.duration: 3 has no unit"
+    ),
+    "set: {data.source: digits, model: {depth: a, num_heads: b, embed_dim: c, patch_size: d}}\n": (
+        "x.yaml:1:86: model.patch_size: should be a valid integer, but 'd' is given; "
+        "model.embed_dim: should be a valid integer, but 'c' is given; model.depth: should be a "
+        "valid integer, but 'a' is given (and 1 more problem)"
+    ),
+    DIGITS + "resources: {nodes: 0, time: 24}\n": (
+        "x.yaml:2:20: resources.nodes: should be greater than 0, but 0 is given; "
+        "resources.time: 24 has no unit"
     ),
     DIGITS + "description: [1]\n": "x.yaml:2:14: description: expected text, but a list is given",
     DIGITS + "base: 3\n": "x.yaml:2:7: base: expected the path of a file, but 3 is given",

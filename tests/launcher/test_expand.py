@@ -53,6 +53,14 @@ def test_zip_of_one_group(tmp_path):
     ]
 
 
+def test_an_empty_entry_of_a_list_is_the_baseline(tmp_path):
+    text = f"{DIGITS}axes: {{list: [{{}}, {{train.precision: bf16}}]}}\n"
+    base, half = expand_text(tmp_path, text).trials
+    assert (base.config.train.precision, half.config.train.precision) == ("fp32", "bf16")
+    assert (base.name, half.name) == ("seed=0", "precision=bf16,seed=0")
+    assert base.trial_id == expand_text(tmp_path, DIGITS).trials[0].trial_id
+
+
 def test_list_gives_cells_one_by_one_and_keeps_the_base_elsewhere(tmp_path):
     rows = "{model.depth: 2}, {model: {depth: 4}, optim.lr: 1e-4}, {optim.lr: 1e-3}"
     text = f"{TAUGHT}axes: {{list: [{rows}]}}\n"

@@ -13,6 +13,7 @@ from sweeps_for_tests import STUDENT, hold, runs_of, sweep_once, wait_for, write
 from typer.testing import CliRunner
 
 from deit_core.errors import UserError
+from deit_core.run_dir import RunDir
 from launcher import cli
 from launcher.backends import local as local_module
 
@@ -183,6 +184,43 @@ def test_train_is_a_sweep_of_one(runs, tmp_path):
     assert "nothing to start" in out
     code, out, _ = call("train", config, "--set", "optim.lr=0.001")
     assert out.count("next:") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "to_stay"), [("train", "without --detach"), ("sweep", "with --watch")]
+)
+def test_advice_names_the_command_that_was_given(runs, tmp_path, monkeypatch, command, to_stay):
+    (tmp_path / "mine.yaml").write_text(STUDENT)
+    write_sweep(tmp_path, seeds="[0]")
+    given = {"train": ["train", "mine.yaml", "--detach"], "sweep": ["sweep", "small.yaml"]}[command]
+    monkeypatch.setattr(sys, "argv", ["deit-launch", *given])
+    with monkeypatch.context() as patch:  # nothing starts before it is told to wait
+        patch.setattr(local_module.LocalBackend, "_ensure_runner", lambda self: None)
+        out = call(*given)[1]
+    assert f"to watch: deit-launch status, or the same command {to_stay}\n" in out
+    (trial,) = (tmp_path / "reports" / "latest" / "trials").iterdir()
+    behave(RunDir(trial), gate=str(tmp_path / "gate"))
+    out = call("cancel", "--all")[1]
+    assert f"or the same `deit-launch {command}` again" in out
+    (tmp_path / "gate").touch()
+    assert "to watch: deit-launch status\n" in call("retry", trial.name)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["swep", "x"], "no such command 'swep'. Did you mean 'sweep'?; see `deit-launch --help`"),
+        (["--bogus"], "no such option: --bogus; see `deit-launch --help`"),
+        (["sweep"], "missing argument 'file'; see `deit-launch sweep --help`"),
+        (["train", "x", "--watch"], "no such option: --watch"),
+    ],
+)
+def test_mistakes_in_options_are_one_line(arguments, message):
+    program = [sys.executable, "-c", "from launcher.cli import main; main()", *arguments]
+    shown = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (shown.returncode, shown.stdout, shown.stderr.count("\n")) == (2, "", 1)
+    assert shown.stderr.startswith("error: ")
+    assert message in re.sub(r"`\S+", "`deit-launch", shown.stderr)
 
 
 def test_status_json_schema_is_frozen(runs, local, tmp_path):

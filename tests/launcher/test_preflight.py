@@ -86,8 +86,28 @@ def test_missing_files_beside_the_data(images, tmp_path):
     assert error.startswith("eval.real_labels: there is no file ")
     error = error_of(tmp_path, batch, "eval.imagenet_v2=images/train")
     assert "train has the folder class0; valid: 0 to 999" in error
-    error = error_of(tmp_path, batch, "finetune.checkpoint=none.pth")
-    assert error.startswith("finetune.checkpoint: there is no file ")
+    (tmp_path / "real.json").write_text("[[0], [1]]")
+    error = error_of(tmp_path, batch, "eval.real_labels=real.json")
+    assert error.startswith(
+        "eval.real_labels: the data has 2 classes, but ReaL's labels are numbers of ImageNet's"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "others"),
+    [
+        ("finetune.checkpoint", ()),
+        ("teacher.checkpoint", ("teacher.name=resnet10t", "distill.kind=soft")),
+    ],
+)
+def test_weights_that_are_no_file(images, tmp_path, field, others):
+    def error(path):
+        return error_of(tmp_path, "train.global_batch_size=2", *others, f"{field}={path}")
+
+    (tmp_path / "empty.pth").touch()
+    assert error("none.pth").startswith(f"{field}: there is no file {tmp_path}/none.pth; give a .")
+    assert error("images").startswith(f"{field}: {tmp_path}/images is a folder; give a .")
+    assert error("empty.pth").startswith(f"{field}: {tmp_path}/empty.pth is empty; give a .")
 
 
 def test_a_subset_larger_than_the_data(images, tmp_path):

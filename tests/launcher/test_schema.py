@@ -43,7 +43,8 @@ def test_shipped_files_are_valid_and_name_their_schema(path):
         "axes: {distill.kind: [none, soft]}",
         "axes: {distill.alpha: {values: [0.1], when: {distill.kind: [soft, hard]}}}",
         "axes: {zip: [{model.depth: [1], optim.lr: [1e-3]}]}",
-        "axes: {list: [{model.depth: 1}, {model.kwargs.a: x}]}",
+        "axes: {list: [{model.depth: 1}, {model.kwargs.a: x}, {}]}",
+        "set: {model: null, train: {duration: null}, optim.lr: null, teacher: null, seed: null}",
         "axes: {random: {optim.lr: {low: 1e-4, high: 1, log: true}, distill.kind: [soft]}}\n"
         "search: {method: random, trials: 3, seed: 1}",
         "set: {model: {depth: 2}, distill.kind: soft, model.kwargs.x: 1}\nseeds: 3",

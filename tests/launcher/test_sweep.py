@@ -39,6 +39,56 @@ def test_null_takes_the_default(tmp_path):
     )
 
 
+BASE = (
+    "data: {source: digits}\nseed: 7\noptim: {lr: 1e-3}\n"
+    "model: {name: deit_tiny_patch16_224, img_size: 8, patch_size: 2, depth: 2, num_heads: 2}\n"
+    "train: {ema_decay: 0.9}\nteacher: {name: resnet10t, pretrained: true}\n"
+)
+
+
+@pytest.mark.parametrize("how", ["train", "sweep", "yaml", "profile"])
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        ({"model": "null"}, {"model": "{}"}),
+        ({"model": "null", "model.depth": "3"}, {"model": "{depth: 3}"}),
+        ({"optim.lr": "null"}, {"optim": "{}"}),
+        ({"train.ema_decay": "null"}, {"train": "{ema_decay: null}"}),
+        ({"teacher": "null"}, {"teacher": "null"}),
+        ({"teacher": "null", "distill": "null"}, {"teacher": "null"}),
+    ],
+)
+def test_null_takes_the_default_or_the_section_away(tmp_path, how, layer, expected):
+    write(tmp_path, BASE, "b.yaml")
+    options = [f"{field}={value}" for field, value in layer.items()]
+    first, *rest = [f"{{{field}: {value}}}" for field, value in layer.items()]
+    if how == "train":
+        sweep = load_config_as_sweep(tmp_path / "b.yaml", overrides=options)
+    elif how == "sweep":
+        sweep = load_sweep(write(tmp_path, "base: b.yaml\n"), overrides=options)
+    elif how == "profile":
+        text = f"base: b.yaml\nset: {first}\nprofiles: {{a: {{set: {(rest or ['{}'])[0]}}}}}\n"
+        sweep = load_sweep(write(tmp_path, text), profile="a")
+    else:
+        write(tmp_path, f"base: b.yaml\n{first[1:-1]}\n", "m.yaml")
+        text = f"base: m.yaml\n{rest[0][1:-1] if rest else ''}\n"
+        sweep = load_config_as_sweep(write(tmp_path, text))
+    (trial,) = expand(sweep).trials
+    lines = [line for line in BASE.splitlines() if line.partition(":")[0] not in expected]
+    lines += [f"{section}: {value}" for section, value in expected.items()]
+    plain = "\n".join(line for line in lines if not line.endswith(": {}"))
+    (wanted,) = expand(load_config_as_sweep(write(tmp_path, plain, "w.yaml"))).trials
+    assert trial.config == wanted.config
+
+
+def test_a_section_set_to_null_takes_its_axes_away(tmp_path):
+    text = DIGITS + "axes: {model.depth: [1, 2], optim.lr: [1e-3, 1e-4]}\n"
+    for overrides in (["model=null"], ["model=null", "model.num_heads=1"]):
+        expansion = expand_text(tmp_path, text, overrides=overrides)
+        assert expansion.axes == ("optim.lr",)
+        assert {trial.config.model.depth for trial in expansion.trials} == {12}
+
+
 def test_free_form_arguments_keep_their_keys(tmp_path):
     text = (
         "set: {data.source: digits, model.name: resnet10t, model.kwargs: {a.b: 1, c: {d: 2}}, "
