@@ -109,7 +109,8 @@ def _label(run: FinishedRun, short: dict[str, str]) -> str:
         if value is not None
     ]
     named = [part for part in run.trial.name.split(",") if part != f"seed={run.trial.seed}"]
-    return ", ".join(parts or named) or run.config.model.name
+    # A list entry that sets nothing is the base itself.
+    return ", ".join(parts or named) or ("base" if swept else run.config.model.name)
 
 
 def teachers_of(analysis: Analysis) -> dict[str, DecisionMakerRecord]:
