@@ -13,7 +13,8 @@ from launcher.axes import Setting
 from launcher.cell_errors import cell_error, tree_error
 from launcher.cells import Cell, make_cells, with_settings
 from launcher.errors import Location
-from launcher.inert import IdOf, inert_fields, inert_notes
+from launcher.fields import value_at
+from launcher.inert import IdOf, fields_of_base, inert_fields, inert_notes
 from launcher.layers import config_values
 from launcher.stages import check_students, check_teacher_source
 from launcher.sweep import Sweep
@@ -81,7 +82,12 @@ def expand(sweep: Sweep) -> Expansion:
         check_students(sweep, teacher.config, [(v.cell, v.config) for v in variants])
     cells, ids = [v.cell for v in variants], [v.group_id for v in variants]
     inert = inert_fields(sweep.axes, cells, ids, _groups_around(base))
-    trials = _students(sweep, fields, variants, inert)
+    of_base = fields_of_base(sweep.axes, cells, ids, _groups_around(base))
+    shown = [
+        _swept(fields, variant, without_effect, kept)
+        for variant, without_effect, kept in zip(variants, inert, of_base, strict=True)
+    ]
+    trials = _students(sweep, fields, variants, shown)
     notes = [
         *sweep.notes,
         *_never_varies(sweep, cells),
@@ -127,18 +133,20 @@ def _groups_around(base: Mapping[str, Any]) -> IdOf:
 
 
 def _students(
-    sweep: Sweep, fields: Sequence[str], variants: Sequence[_Variant], inert: Sequence[set[str]]
+    sweep: Sweep,
+    fields: Sequence[str],
+    variants: Sequence[_Variant],
+    shown: Sequence[dict[str, Any]],
 ) -> list[Trial]:
     """Every distinct variant with every seed; of equal variants the first one stands."""
     labels = short_labels(fields)
     single = not fields and len(sweep.seeds) == 1
     trials: list[Trial] = []
     seen: set[str] = set()
-    for variant, without_effect in zip(variants, inert, strict=True):
+    for variant, swept in zip(variants, shown, strict=True):
         if variant.group_id in seen:
             continue
         seen.add(variant.group_id)
-        swept = _swept(fields, variant.cell, without_effect)
         parts = [f"{labels[f]}={value_text(v)}" for f, v in swept.items() if v is not None]
         for seed, trial_id in zip(sweep.seeds, variant.trial_ids, strict=True):
             name = sweep.name if single else ",".join((*parts, f"seed={seed}"))
@@ -146,13 +154,17 @@ def _students(
     return trials
 
 
-def _swept(fields: Sequence[str], cell: Cell, without_effect: set[str]) -> dict[str, Any]:
+def _swept(
+    fields: Sequence[str], variant: _Variant, without_effect: set[str], of_base: set[str]
+) -> dict[str, Any]:
     """Values as the file gives them. A null that does something is the text "null"."""
-    swept: dict[str, Any] = dict.fromkeys(fields)
-    for field, setting in cell.settings.items():
-        if field not in without_effect:
-            swept[field] = "null" if setting.value is None else setting.value
-    return swept
+    given = {field: setting.value for field, setting in variant.cell.settings.items()}
+    if of_base:
+        config = variant.config.model_dump(mode="json")
+        given |= {field: value_at(config, field) for field in of_base}
+    kept = {field: value for field, value in given.items() if field not in without_effect}
+    named = {field: "null" if value is None else value for field, value in kept.items()}
+    return dict.fromkeys(fields) | named
 
 
 def _student(

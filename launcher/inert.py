@@ -69,6 +69,25 @@ def _inert_in_rows(
                 yield position, field
 
 
+def fields_of_base(
+    axes: Sequence[Axis], cells: Sequence[Cell], ids: Sequence[str], id_of: IdOf
+) -> list[set[str]]:
+    """For each cell, the fields that its entry of a list leaves to the base, to some effect."""
+    left: list[set[str]] = [set() for _ in cells]
+    for number, axis in enumerate(axes):
+        if all(field in row for row in axis.rows for field in axis.fields):
+            continue
+        samples = {f: _samples(row[f] for row in axis.rows if f in row) for f in axis.fields}
+        for position, cell in enumerate(cells):
+            if cell.rows[number] == SKIPPED:
+                continue
+            for field in set(axis.fields) - set(axis.rows[cell.rows[number]]):
+                others = samples[field][:MAX_ALTERNATIVES]
+                if any(id_of({**cell.settings, field: s}) != ids[position] for s in others):
+                    left[position].add(field)
+    return left
+
+
 def _samples(column: Iterable[Setting]) -> list[Setting]:
     """Distinct values of a column: as many as any of its rows needs to have alternatives."""
     found: list[Setting] = []

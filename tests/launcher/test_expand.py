@@ -57,7 +57,7 @@ def test_an_empty_entry_of_a_list_is_the_baseline(tmp_path):
     text = f"{DIGITS}axes: {{list: [{{}}, {{train.precision: bf16}}]}}\n"
     base, half = expand_text(tmp_path, text).trials
     assert (base.config.train.precision, half.config.train.precision) == ("fp32", "bf16")
-    assert (base.name, half.name) == ("seed=0", "precision=bf16,seed=0")
+    assert (base.name, half.name) == ("precision=fp32,seed=0", "precision=bf16,seed=0")
     assert base.trial_id == expand_text(tmp_path, DIGITS).trials[0].trial_id
 
 
@@ -65,7 +65,7 @@ def test_list_gives_cells_one_by_one_and_keeps_the_base_elsewhere(tmp_path):
     rows = "{model.depth: 2}, {model: {depth: 4}, optim.lr: 1e-4}, {optim.lr: 1e-3}"
     text = f"{TAUGHT}axes: {{list: [{rows}]}}\n"
     trials = expand_text(tmp_path, text).trials
-    assert [tuple(t.swept.values()) for t in trials] == [(2, None), (4, 1e-4), (None, 1e-3)]
+    assert [tuple(t.swept.values()) for t in trials] == [(2, 5e-4), (4, 1e-4), (12, 1e-3)]
     assert [t.config.model.depth for t in trials] == [2, 4, 12]
     assert [t.config.optim.lr for t in trials] == [5e-4, 1e-4, 1e-3]
 
@@ -478,3 +478,15 @@ def test_every_shipped_file_says_what_it_is(path):
     header = path.read_text().split("\n\n")[0]
     for word in ("$schema=", "Source:", "Cost:", "Expected:", "Command:", "deit-launch "):
         assert word in header, word
+
+
+def test_what_an_entry_of_a_list_leaves_to_the_base_is_shown_where_it_matters(tmp_path):
+    """So that a report knows the baseline; a temperature without effect stays unnamed."""
+    rows = "{}, {distill.kind: hard}, {distill.kind: soft, distill.temperature: 3}"
+    text = f"{TAUGHT}axes: {{list: [{rows}]}}\n"
+    swept = [trial.swept for trial in expand_text(tmp_path, text).trials if trial.role == "student"]
+    assert swept == [
+        {"distill.kind": "none", "distill.temperature": None},
+        {"distill.kind": "hard", "distill.temperature": None},
+        {"distill.kind": "soft", "distill.temperature": 3},
+    ]
