@@ -68,13 +68,13 @@ class KeySlot:
         self.drop_path_scales = {}
 
 
-class Dropout(nn.Module):
-    """Zeroes single numbers of its input in training; scales up the rest. Free at rate 0.
+class _Noise(nn.Module):
+    """What both kinds of noise know.
 
     Args:
         rate: probability of zeroing.
         slot: where the model keeps its step key.
-        site: number of this layer in the model; the dropouts of one model have different ones.
+        site: number of this layer in the model; the layers of one kind have different ones.
     """
 
     def __init__(self, rate: float, slot: KeySlot, site: int) -> None:
@@ -82,6 +82,14 @@ class Dropout(nn.Module):
         self.rate = rate
         self.slot = slot
         self.site = site
+
+    def extra_repr(self) -> str:
+        """Shown by print(model)."""
+        return f"rate={self.rate:.4g}"
+
+
+class Dropout(_Noise):
+    """Zeroes single numbers of its input in training; scales up the rest. Free at rate 0."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Any (B, ...) to the same shape."""
@@ -104,25 +112,12 @@ class Dropout(nn.Module):
         drawn_G = torch.rand(key.global_batch, *x.shape[1:], generator=generator, device=x.device)
         return drawn_G[torch.from_numpy(key.rows).to(x.device)]
 
-    def extra_repr(self) -> str:
-        """Shown by print(model)."""
-        return f"rate={self.rate:.4g}"
 
-
-class DropPath(nn.Module):
-    """Stochastic depth (arXiv 1603.09382): zeroes a residual branch for whole samples in training.
-
-    Args:
-        rate: probability of zeroing.
-        slot: where the model keeps its step key.
-        site: number of this layer in the model; the layers of one model have different ones.
-    """
+class DropPath(_Noise):
+    """Stochastic depth (arXiv 1603.09382): zeroes a residual branch for whole samples."""
 
     def __init__(self, rate: float, slot: KeySlot, site: int) -> None:
-        super().__init__()
-        self.rate = rate
-        self.slot = slot
-        self.site = site
+        super().__init__(rate, slot, site)
         if rate > 0.0:
             slot.register_drop_path(site, rate)
 
@@ -136,10 +131,6 @@ class DropPath(nn.Module):
             drawn = torch.rand((x.shape[0], 1, 1), device=x.device) < keep
             return x * (drawn.to(x.dtype) / keep if keep > 0.0 else drawn.to(x.dtype))
         return x * scale.to(x.dtype)
-
-    def extra_repr(self) -> str:
-        """Shown by print(model)."""
-        return f"rate={self.rate:.4g}"
 
 
 def _check_rows(key: StepKey, batch: int) -> None:
