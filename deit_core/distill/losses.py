@@ -5,6 +5,7 @@ Shape suffixes: B batch, C classes.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch.nn.functional as F
@@ -55,10 +56,11 @@ def soft_distillation_loss(
             the reference does; that is weaker by the number of classes, 1000 times on ImageNet.
 
     Raises:
-        ValueError: another reduction, a temperature that is not positive, or two class counts.
+        ValueError: another reduction, a temperature that is not positive and finite, two class
+            counts, or no image.
     """
     _check_classes(dist_logits, teacher_logits)
-    if not temperature > 0:
+    if not 0 < temperature < math.inf:
         raise ValueError(f"temperature is {temperature}; give a positive number")
     if reduction not in get_args(Reduction):
         raise ValueError(f"reduction is {reduction!r}; valid: {', '.join(get_args(Reduction))}")
@@ -80,7 +82,7 @@ def hard_distillation_loss(dist_logits: Tensor, teacher_logits: Tensor) -> Tenso
         teacher_logits: (B, C).
 
     Raises:
-        ValueError: two class counts.
+        ValueError: two class counts, or no image.
     """
     _check_classes(dist_logits, teacher_logits)
     return F.cross_entropy(dist_logits, teacher_logits.argmax(dim=1))
@@ -88,6 +90,8 @@ def hard_distillation_loss(dist_logits: Tensor, teacher_logits: Tensor) -> Tenso
 
 def _check_classes(dist_logits: Tensor, teacher_logits: Tensor) -> None:
     """A teacher of other classes would be broadcast, or looked up, without a word."""
+    if dist_logits.ndim != 2 or not dist_logits.numel():
+        raise ValueError(f"logits are {tuple(dist_logits.shape)}; give (images, classes)")
     if dist_logits.shape != teacher_logits.shape:
         raise ValueError(
             f"the student's logits are {tuple(dist_logits.shape)}, the teacher's "

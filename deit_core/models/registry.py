@@ -62,7 +62,7 @@ def create_model(
     """
     name = ORIGINAL_NAMES.get(name, name)
     if name not in VARIANTS:
-        raise UserError(f"there is no model {name!r}{nearest(name, VARIANTS)}")
+        raise UserError(f"there is no model {name!r}{nearest(str(name), VARIANTS)}")
     if fusion not in get_args(Fusion):
         raise UserError(f"fusion is {fusion!r}; valid: {', '.join(get_args(Fusion))}")
     variant = VARIANTS[name]

@@ -224,3 +224,15 @@ def test_erasing_boxes_lie_inside_the_image(height, width, seed):
     if box is not None:
         assert 0 <= box.top <= box.top + box.height <= height
         assert 0 <= box.left <= box.left + box.width <= width
+
+
+def test_erasing_boxes_have_the_references_aspects():
+    """Log-uniform in 0.3 to 3.33, height over width; boxes that do not fit are drawn again."""
+    rng = random.Random(0)
+    boxes = [box for _ in range(4000) if (box := erasing_box(1000, 1000, rng))]
+    logs = np.log([box.height / box.width for box in boxes])
+    low, high = np.log(0.3), -np.log(0.3)
+    assert low - 0.01 <= logs.min() < low + 0.05
+    assert high - 0.05 < logs.max() <= high + 0.01
+    assert logs.mean() == pytest.approx(0.0, abs=0.05)
+    assert np.mean(np.abs(logs) < high / 2) == pytest.approx(0.5, abs=0.04)

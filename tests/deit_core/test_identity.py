@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from deit_core.config import RunConfig, parse_run_config
 from deit_core.errors import ConfigError
-from deit_core.identity import canonical, stream_key, trial_id_of
+from deit_core.identity import canonical, resolve, stream_key, trial_id_of
 
 Sections = dict[str, Any]
 
@@ -244,3 +244,29 @@ def test_the_fusion_counts_where_both_heads_are_trained() -> None:
     assert trial_id_of(parse_run_config(merged(BASE, EVAL_MODE))) != trial_id_of(
         parse_run_config(merged(BASE, EVAL_MODE, softmax))
     )
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "rate"),
+    [
+        pytest.param(192, 24, 0.05, id="XXS24"),
+        pytest.param(192, 36, 0.1, id="XXS36"),
+        pytest.param(288, 24, 0.05, id="XS24"),
+        pytest.param(288, 36, 0.1, id="XS36"),
+        pytest.param(384, 24, 0.1, id="S24"),
+        pytest.param(384, 36, 0.2, id="S36"),
+        pytest.param(384, 48, 0.3, id="S48"),
+        pytest.param(768, 24, 0.2, id="M24"),
+        pytest.param(768, 36, 0.3, id="M36"),
+        pytest.param(768, 48, 0.4, id="M48"),
+    ],
+)
+def test_cait_has_the_papers_stochastic_depth_by_width_and_depth(
+    width: int, depth: int, rate: float
+) -> None:
+    """arXiv 2103.17239; LayerScale: 0.1, 1e-5, 1e-6 for 12, 24, 36 blocks."""
+    sizes = {"embed_dim": width, "depth": depth, "num_heads": width // 48}
+    model = {"name": "cait_xxs24_distilled_224", **sizes}
+    config = resolve(parse_run_config({"data": {"source": "digits"}, "model": model}))
+    assert config.model.drop_path_rate == pytest.approx(rate, abs=1e-9)
+    assert config.model.init_scale == (1e-5 if depth == 24 else 1e-6)

@@ -157,9 +157,12 @@ def test_extreme_logits_stay_finite(temperature: float) -> None:
 
 def test_what_would_be_wrong_in_silence_is_refused() -> None:
     logits = torch.zeros(4, 5)
-    for temperature in (0.0, -1.0, math.nan):
+    for temperature in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="temperature"):
             soft_distillation_loss(logits, logits, temperature=temperature)
     for loss in (hard_distillation_loss, partial(soft_distillation_loss, temperature=1.0)):
         with pytest.raises(ValueError, match=r"\(4, 5\), the teacher's \(4, 6\)"):
             loss(logits, torch.zeros(4, 6))
+        for shape in ((0, 5), (5,)):
+            with pytest.raises(ValueError, match=r"give \(images, classes\)"):
+                loss(torch.zeros(shape), torch.zeros(shape))

@@ -226,3 +226,26 @@ def test_a_channels_last_teacher_answers_as_any_other(tmp_path: Path) -> None:
         assert weight.is_contiguous(memory_format=torch.channels_last) == channels_last
         answers.append(loaded(images))
     torch.testing.assert_close(answers[1], answers[0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_student_of_a_channels_last_teacher_trains_as_any_other(
+    make_run: RunFactory, job: Job, tmp_path: Path
+) -> None:
+    """Stated tolerance: each step's loss to 1e-5."""
+    torch.manual_seed(0)
+    path = tmp_path / "teacher.pth"
+    torch.save(create_timm_model("resnet10t", {"num_classes": 10}).state_dict(), path)
+    taught = []
+    for channels_last in (False, True):
+        teacher = {"name": "resnet10t", "checkpoint": str(path), "kwargs": {"in_chans": 3}}
+        run = make_run(
+            f"channels last {channels_last}",
+            distill={"kind": "soft"},
+            teacher={**teacher, "channels_last": channels_last},
+            train={"duration": "10step"},
+            logging=EVERY_STEP,
+        )
+        job(run)
+        taught.append(losses(run))
+    assert len(taught[0]) == 10
+    assert taught[1] == pytest.approx(taught[0], rel=1e-5)
