@@ -94,8 +94,9 @@ def _await_end(backend: Backend, job_ids: set[str]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while job_ids:
         backend.revive()
-        states = backend.states(job_ids)
-        job_ids = {job_id for job_id in job_ids if states.get(job_id) != "ended"}
+        reports = backend.states(job_ids)
+        ended = {job_id for job_id, report in reports.items() if report.state == "ended"}
+        job_ids = job_ids - ended
         if job_ids and time.monotonic() > deadline:
             raise LaunchError(
                 f"job {min(job_ids)} was asked to stop {PATIENCE_S:.0f} s ago and still runs; "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Literal
 from deit_core.errors import RunDirError
 from deit_core.records import Record, StatusRecord
 from deit_core.run_dir import RunDir, read_json
-from launcher.backends.base import Backend, JobState
+from launcher.backends.base import Backend, JobReport
 from launcher.repair import is_damaged, surviving_status
 
 REMOTE_STALE_S = 900.0
@@ -58,6 +59,8 @@ class Observation:
     job: TrialJob | None = None
     problem: str | None = None
     """What is wrong with a damaged directory."""
+    report: JobReport | None = None
+    """What the backend says of the job, where it says anything."""
 
 
 NOTHING = Observation(None, "new")
@@ -108,14 +111,15 @@ def observe(paths: Mapping[str, Path], backend: Backend) -> dict[str, Observatio
             facts[trial_id] = _read(RunDir(path))
         except RunDirError as error:
             seen[trial_id] = Observation(path, "damaged", problem=str(error))
-    states = _job_states((fact.job for fact in facts.values() if not fact.finished), backend)
+    reports = _job_reports((fact.job for fact in facts.values() if not fact.finished), backend)
     for trial_id, fact in facts.items():
+        report = None if fact.job is None else reports.get(fact.job.tag)
         try:
-            condition = _condition(fact, states)
+            condition = _condition(fact, report)
         except RunDirError as error:
             seen[trial_id] = Observation(fact.run.path, "damaged", problem=str(error))
             continue
-        seen[trial_id] = Observation(fact.run.path, condition, fact.status, fact.job)
+        seen[trial_id] = Observation(fact.run.path, condition, fact.status, fact.job, report=report)
     return {trial_id: seen[trial_id] for trial_id in paths}
 
 
@@ -143,27 +147,38 @@ def _read_result(run: RunDir) -> bool:
         raise RunDirError(f"{error}; delete {run.path} and run the sweep again") from None
 
 
-def _job_states(jobs: Iterable[TrialJob | None], backend: Backend) -> dict[str, JobState]:
-    """State by tag, of the jobs that belong to this backend and are known to it."""
+def _job_reports(jobs: Iterable[TrialJob | None], backend: Backend) -> Mapping[str, JobReport]:
+    """What is known of jobs, by tag; each backend is asked once, about all jobs it has."""
+    by_backend: dict[str, dict[str, TrialJob]] = defaultdict(dict)
+    for job in jobs:
+        if job is not None:
+            by_backend[job.backend][job.tag] = job
+    reports: dict[str, JobReport] = {}
+    for name, tagged in by_backend.items():
+        owner = backend if name == backend.name else backend.peers(name)
+        if owner is not None:
+            reports |= _reports_of(tagged.values(), owner)
+    return reports
+
+
+def _reports_of(jobs: Iterable[TrialJob], backend: Backend) -> dict[str, JobReport]:
     ids: dict[str, str] = {}
-    ended: dict[str, JobState] = {}
-    for job in {job.tag: job for job in jobs if job is not None}.values():
-        if job.backend != backend.name:
-            continue
+    ended: dict[str, JobReport] = {}
+    for job in jobs:
         job_id = job.job_id or backend.find(job.tag)
         if job_id is None:
-            ended[job.tag] = "ended"  # the launcher died before it submitted
+            ended[job.tag] = JobReport("ended")  # the launcher died before it submitted
         else:
             ids[job.tag] = job_id
-    states = backend.states(set(ids.values()))
-    return ended | {tag: states[job_id] for tag, job_id in ids.items() if job_id in states}
+    reports = backend.states(set(ids.values()))
+    return ended | {tag: reports[job_id] for tag, job_id in ids.items() if job_id in reports}
 
 
-def _condition(fact: _Facts, states: Mapping[str, JobState]) -> Condition:
+def _condition(fact: _Facts, report: JobReport | None) -> Condition:
     status = fact.status
     if fact.finished:
         return "completed"
-    job_state = "ended" if fact.job is None else states.get(fact.job.tag)
+    job_state = "ended" if fact.job is None else report.state if report else None
     working = job_state in ("queued", "running")
     if status.state in ("failed", "pruned"):
         again = working and status.failure in ("crashed", "lost")

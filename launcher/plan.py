@@ -40,6 +40,7 @@ class PlannedJob:
     after: tuple[str, ...]
     cpus: int
     gpus: int
+    processes: int = 1
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from launcher.preflight import check_inputs
 from launcher.repair import LOST_STATUS, mend_status
 from launcher.request import Request
 from launcher.resources import Resources
+from launcher.snapshot import take_snapshot
 from launcher.sweep_dir import SweepDir, choose_folder, one_line_errors, runs_lock
 from launcher.sync import sync_file_system
 from launcher.trial_dirs import create_trials, locate, trial_record
@@ -244,19 +245,25 @@ def _submit(outcome: Outcome, resources: Resources, backend: Backend) -> None:
     for intent in intents:
         record_job(intent)
     sync_file_system(outcome.sweep_dir.path)
-    for job, intent in zip(outcome.plan.jobs, intents, strict=True):
-        job_id = backend.submit(
-            Job(
-                tag=intent.tag,
-                run_dirs=tuple(Path(path) for path in intent.run_dirs),
-                after=tuple(outcome.paths[trial_id] for trial_id in job.after),
-                cpus=job.cpus,
-                gpus=job.gpus,
-                group=outcome.sweep_dir.path.name,
-                max_parallel=resources.max_parallel,
-            )
+    code = take_snapshot(outcome.sweep_dir.runs)
+    jobs = [
+        Job(
+            tag=intent.tag,
+            run_dirs=tuple(Path(path) for path in intent.run_dirs),
+            after=tuple(outcome.paths[trial_id] for trial_id in job.after),
+            processes=job.processes,
+            cpus=job.cpus,
+            gpus=job.gpus,
+            resources=resources,
+            code=code,
+            group=outcome.sweep_dir.path.name,
+            max_parallel=resources.max_parallel,
         )
-        record_job(intent.model_copy(update={"job_id": job_id}))
+        for job, intent in zip(outcome.plan.jobs, intents, strict=True)
+    ]
+    ids = backend.submit(jobs)
+    for intent in intents:
+        record_job(intent.model_copy(update={"job_id": ids[intent.tag]}))
     sync_file_system(outcome.sweep_dir.path)
 
 

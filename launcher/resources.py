@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -52,7 +53,66 @@ def _valid_time(text: str | None) -> str | None:
     return text
 
 
+def _one_line(text: str) -> str:
+    if not text.strip() or "\n" in text:
+        raise ValueError(f"{text!r} must be one line that is not empty")
+    return text
+
+
+_OURS: Mapping[str, str] = {
+    "nodes": "nodes",
+    "ntasks": "tasks_per_node",
+    "ntasks-per-node": "tasks_per_node",
+    "gpus": "gpus_per_node",
+    "gpus-per-node": "gpus_per_node",
+    "gres": "gpus_per_node",
+    "cpus-per-task": "cpus_per_gpu or cpus_per_trial",
+    "cpus-per-gpu": "cpus_per_gpu",
+    "mem": "mem_gb",
+    "time": "time",
+    "partition": "partition",
+    "account": "account",
+    "qos": "qos",
+    "constraint": "constraint",
+    "exclude": "exclude",
+    "comment": "comment",
+}
+"""Options of sbatch that a field of its own gives."""
+_LAUNCHERS = frozenset(
+    {
+        "array",
+        "chdir",
+        "dependency",
+        "error",
+        "export",
+        "job-name",
+        "kill-on-invalid-dep",
+        "no-requeue",
+        "open-mode",
+        "output",
+        "parsable",
+        "requeue",
+        "signal",
+        "test-only",
+        "wrap",
+    }
+)
+"""Options that the launcher itself needs."""
+
+
+def _not_ours(options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
+    for name in options:
+        if name in _OURS:
+            raise ValueError(f"{name!r} is given by the field {_OURS[name]}; use that")
+        if name in _LAUNCHERS:
+            raise ValueError(f"{name!r} is set by the launcher itself; remove it")
+    return options
+
+
 PositiveInt = Annotated[int, Field(gt=0)]
+Word = Annotated[str, AfterValidator(_one_line)]
+SbatchOption = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+SbatchValue = bool | int | Annotated[str, AfterValidator(_one_line)]
 
 
 class Resources(BaseModel):
@@ -68,8 +128,11 @@ class Resources(BaseModel):
     """GPUs of one job on each node; 0: train on CPU; null: one where the machine has any."""
     cpus_per_gpu: PositiveInt | None = None
     """CPU cores for each GPU, for the loader; null: an equal share of the node's cores."""
+    tasks_per_node: PositiveInt | None = None
+    """Processes of one job on each node; null: one for each GPU, one without GPUs. On this machine
+    alone a job has one process unless this is given."""
     cpus_per_trial: PositiveInt = 1
-    """CPU cores of one job that trains without a GPU."""
+    """CPU cores of one job that trains without a GPU, shared by its processes."""
     mem_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Memory of one job on each node, in GB; null: the scheduler's default."""
     time: Annotated[str | None, BeforeValidator(_no_bare_number), AfterValidator(_valid_time)] = (
@@ -78,8 +141,24 @@ class Resources(BaseModel):
     """Time limit of one job ("24h", "90min", "1-12:00:00"); null: the scheduler's default."""
     max_parallel: PositiveInt | None = None
     """Jobs that may run at the same time; null: as many as fit."""
-    partition: str | None = None
+    max_requeues: PositiveInt = 3
+    """Attempts in a row that end without any progress before a trial counts as failed."""
+    partition: Word | None = None
     """SLURM partition; null: the cluster's default."""
+    account: Word | None = None
+    """SLURM account that is charged; null: the user's default."""
+    qos: Word | None = None
+    """SLURM quality of service; null: the account's default."""
+    constraint: Word | None = None
+    """Features of the nodes, as `sbatch --constraint` takes them ("a100&nvlink")."""
+    exclude: Word | None = None
+    """Nodes that must not be used, as `sbatch --exclude` takes them ("node[3-5],node9")."""
+    comment: Word | None = None
+    """Kept by SLURM with each job."""
+    sbatch: Annotated[dict[SbatchOption, SbatchValue], AfterValidator(_not_ours)] = {}
+    """Further options of sbatch by their long names ({"mail-type": "END", "exclusive": true})."""
+    setup: tuple[str, ...] = ()
+    """Shell lines that a SLURM job runs first ("module load cuda")."""
     cohort: Annotated[bool | PositiveInt, BeforeValidator(_valid_cohort)] = True
     """Most trials that share one job, its images and its teacher; true: 8; false or 1: none."""
 
@@ -87,6 +166,11 @@ class Resources(BaseModel):
     def time_s(self) -> int | None:
         """The time limit in seconds."""
         return None if self.time is None else parse_time_s(self.time)
+
+    @property
+    def processes_per_node(self) -> int:
+        """Processes of one job on each of its nodes: one a GPU unless given."""
+        return self.tasks_per_node or self.gpus_per_node or 1
 
     @property
     def cohort_size(self) -> int:

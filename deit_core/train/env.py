@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import socket
-import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from deit_core.config import TrainConfig
 from deit_core.cores import job_cores
 from deit_core.errors import ConfigError, Problem
 from deit_core.records import EnvRecord
+from deit_core.source_tree import import_root, source_state
 
 _LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "deit-sweeps")
-_PATCH_LIMIT_BYTES = 1_000_000
 
 
 def choose_device(config: TrainConfig, local_rank: int = 0) -> torch.device:
@@ -60,7 +59,7 @@ def set_threads(config: TrainConfig) -> int:
 def describe_environment(device: torch.device, threads: int) -> EnvRecord:
     """env.json's contents for this process."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
-    sha, patch = _git_state(Path(__file__).resolve().parent)
+    source = source_state(import_root())
     return EnvRecord(
         python=platform.python_version(),
         platform=platform.platform(),
@@ -69,9 +68,9 @@ def describe_environment(device: torch.device, threads: int) -> EnvRecord:
         device_name=name,
         threads=threads,
         versions=_versions(),
-        git_sha=sha,
-        git_dirty=None if sha is None else bool(patch),
-        git_patch=patch or None,
+        git_sha=source.sha,
+        git_dirty=None if source.sha is None else bool(source.patch),
+        git_patch=source.patch or None,
     )
 
 
@@ -92,20 +91,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def _git_state(folder: Path) -> tuple[str | None, str]:
-    """Commit and uncommitted changes of the source tree, or (None, "") for an installed package."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=20, errors="replace"
-        ).stdout
-
-    try:
-        if git("ls-files", "--", "config.py", "../config.py").strip() == "":
-            return None, ""
-        return git("rev-parse", "HEAD").strip(), git("diff", "HEAD")[:_PATCH_LIMIT_BYTES]
-    except (OSError, subprocess.SubprocessError):
-        return None, ""

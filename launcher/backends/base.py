@@ -6,26 +6,47 @@ the run directories, and a backend that knows nothing must say so instead of gue
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
+
+from launcher.resources import Resources
 
 JobState = Literal["queued", "running", "ended"]
 """`ended` is positive knowledge: nothing of the job runs, nor will by itself."""
 
 
 @dataclass(frozen=True)
+class JobReport:
+    """What a backend knows about one job."""
+
+    state: JobState
+    detail: str = ""
+    """In the scheduler's own words, such as why a job waits: `PENDING (Priority)`."""
+    held: bool = False
+    """Whether it waits because the user paused it."""
+
+
+@dataclass(frozen=True)
 class Job:
-    """What a backend runs: one process that trains the trials of `run_dirs` side by side."""
+    """What a backend runs: processes that together train the trials of `run_dirs` side by side."""
 
     tag: str
     """Chosen by the launcher before it submits; finds a job whose id was never recorded."""
     run_dirs: tuple[Path, ...]
     after: tuple[Path, ...] = ()
     """Run directories (of teachers) that must be completed before this job starts."""
+    processes: int = 1
+    """Ranks that train together, over all nodes."""
     cpus: int = 1
+    """Cores of all processes together."""
     gpus: int = 0
+    """GPUs of all processes together."""
+    resources: Resources = field(default_factory=Resources)
+    """What was asked for, for schedulers that place the processes themselves."""
+    code: Path | None = None
+    """Snapshot of the code that the job runs; None: what is installed."""
     group: str = ""
     """The sweep; `max_parallel` counts within it."""
     max_parallel: int | None = None
@@ -44,6 +65,11 @@ class Capacity:
         return min(by_cpu, self.gpus // gpus) if gpus else by_cpu
 
 
+def no_peers(name: str) -> Backend | None:
+    """For a backend that stands alone."""
+    return None
+
+
 @dataclass(frozen=True)
 class Check:
     """One line of `deit-launch doctor`."""
@@ -53,22 +79,37 @@ class Check:
     detail: str
 
 
+Peers = Callable[[str], "Backend | None"]
+"""Finds a backend of a runs folder by its name; None where there is none of that name."""
+
+
 class Backend(Protocol):
     """Runs jobs somewhere. Every method may be called by several processes at once."""
 
     name: str
+    peers: Peers
+    """The runs folder's other backends: trials may have jobs there."""
 
-    def submit(self, job: Job) -> str:
-        """Queue a job and return its id. Submitting a live tag again changes nothing."""
+    def submit(self, jobs: Sequence[Job]) -> Mapping[str, str]:
+        """Queue jobs and return their ids by tag. Submitting a live tag again changes nothing."""
 
     def find(self, tag: str) -> str | None:
         """The id of the live job with this tag; None when there is none."""
 
-    def states(self, job_ids: Collection[str]) -> Mapping[str, JobState]:
+    def states(self, job_ids: Collection[str]) -> Mapping[str, JobReport]:
         """What is known about these jobs; a job about which nothing is known is left out."""
 
     def cancel(self, job_id: str) -> None:
         """Ask a job to stop: a queued one is dropped, a running one may first checkpoint."""
+
+    def hold(self, job_ids: Collection[str]) -> None:
+        """Keep jobs from running until they are released; one that runs saves and waits again."""
+
+    def release(self, job_ids: Collection[str]) -> None:
+        """Let held jobs run again."""
+
+    def throttle(self, group: str, most: int | None) -> None:
+        """Let at most so many jobs of a sweep run at the same time from now on; None: all."""
 
     def capacity(self) -> Capacity | None:
         """What the jobs share; None where only the scheduler knows."""

@@ -12,14 +12,16 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from deit_core.errors import RunDirError
-from launcher.backends.base import Capacity, Check, Job, JobState
+from deit_core.source_tree import import_root
+from launcher.backends.base import Capacity, Check, Job, JobReport, JobState, Peers, no_peers
 from launcher.backends.local_queue import Environment, LocalQueue, QueuedJob
 from launcher.backends.slots import Slots, granted_slots
 from launcher.errors import LaunchError
 from launcher.locks import locked, take_lock
 
-TRAINER = (sys.executable, "-m", "deit_core")
-"""Command line of a job; its run directories are appended."""
+TRAINER = (sys.executable, "-P", "-m", "deit_core")
+"""Command line of a job; its run directories are appended. -P: the folder it is called in is no
+place to import from, or a checkout there would hide the snapshot."""
 
 _RUNNER = (sys.executable, "-m", "launcher.backends.local_runner")
 MAX_RUNNER_STARTS = 5
@@ -34,6 +36,7 @@ class LocalBackend:
     name = "local"
 
     def __init__(self, runs: Path, *, command: Sequence[str] | None = None) -> None:
+        self.peers: Peers = no_peers
         self.queue = LocalQueue(runs.resolve())
         self.command = tuple(TRAINER if command is None else command)
         self._runner_starts = 0
@@ -52,20 +55,30 @@ class LocalBackend:
         """What the jobs that are submitted here will find."""
         return Environment.of(os.environ)
 
-    def submit(self, job: Job) -> str:
-        """Queue a job and see that a runner serves the queue.
+    def submit(self, jobs: Sequence[Job]) -> dict[str, str]:
+        """Queue jobs and see that a runner serves the queue.
 
         Raises:
-            LaunchError: the job asks for more than this machine grants.
+            LaunchError: a job asks for more than this machine grants.
             RunDirError: the queue cannot be written.
         """
+        queued = [self._queued(job) for job in jobs]
+        with locked(self.queue.queue_lock):
+            for job in queued:
+                if not self.queue.has(job.tag):
+                    self.queue.keep_environment(self.environment)
+                    self.queue.add(job)
+            self._ensure_runner()
+        return {job.tag: job.tag for job in jobs}
+
+    def _queued(self, job: Job) -> QueuedJob:
         slots = self.slots
         if slots.capacity.fit(job.cpus, job.gpus) == 0:
             raise LaunchError(
                 f"a job asks for {job.cpus} cores and {job.gpus} GPUs, this machine grants "
                 f"{slots.cpus} and {len(slots.gpus)}; lower `resources` in the sweep file"
             )
-        queued = QueuedJob(
+        return QueuedJob(
             tag=job.tag,
             run_dirs=tuple(str(path) for path in job.run_dirs),
             after=tuple(str(path) for path in job.after),
@@ -77,25 +90,20 @@ class LocalBackend:
             max_parallel=job.max_parallel,
             environment=self.environment.digest,
             command=self.command,
+            code=None if job.code is None else str(job.code),
             cwd=os.getcwd(),
             submitted_unix_s=time.time(),
             submitted_by=socket.gethostname(),
         )
-        with locked(self.queue.queue_lock):
-            if not self.queue.has(job.tag):
-                self.queue.keep_environment(self.environment)
-                self.queue.add(queued)
-            self._ensure_runner()
-        return job.tag
 
     def find(self, tag: str) -> str | None:
         """The tag itself while the job is queued or running."""
         return tag if self.queue.has(tag) else None
 
-    def states(self, job_ids: Collection[str]) -> Mapping[str, JobState]:
+    def states(self, job_ids: Collection[str]) -> Mapping[str, JobReport]:
         """All of them: what is not in this queue has ended."""
         live = self.queue.tags()
-        return {tag: self._state(tag) if tag in live else "ended" for tag in job_ids}
+        return {tag: JobReport(self._state(tag) if tag in live else "ended") for tag in job_ids}
 
     def _state(self, tag: str) -> JobState:
         state = self.queue.read_progress(tag).state
@@ -107,6 +115,18 @@ class LocalBackend:
             if self.queue.has(job_id):
                 self.queue.request_cancel(job_id)
                 self._ensure_runner()
+
+    def hold(self, job_ids: Collection[str]) -> None:
+        """Keep jobs waiting until they are released; one that runs saves first."""
+        raise NotImplementedError
+
+    def release(self, job_ids: Collection[str]) -> None:
+        """Let held jobs run again."""
+        raise NotImplementedError
+
+    def throttle(self, group: str, most: int | None) -> None:
+        """Let at most so many jobs of a sweep run at once; None: as many as fit."""
+        raise NotImplementedError
 
     def capacity(self) -> Capacity:
         """What this machine grants to this process."""
@@ -168,7 +188,7 @@ class LocalBackend:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    cwd=_import_root(),
+                    cwd=import_root(),
                     pass_fds=(handle,),
                     start_new_session=True,
                     check=True,
@@ -177,8 +197,3 @@ class LocalBackend:
             raise RunDirError(f"cannot start the local runner: {error.strerror}") from error
         finally:
             os.close(handle)
-
-
-def _import_root() -> Path:
-    """A folder from which `python -m launcher…` works without an installation."""
-    return Path(__file__).resolve().parents[2]

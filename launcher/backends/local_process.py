@@ -75,6 +75,7 @@ def _environment(queue: LocalQueue, job: QueuedJob, gpus: Sequence[str]) -> dict
         "MKL_NUM_THREADS": threads,
         "CUDA_VISIBLE_DEVICES": ",".join(gpus),
         "PYTHONUNBUFFERED": "1",
+        **({} if job.code is None else {"PYTHONPATH": job.code}),
     }
 
 

@@ -52,6 +52,8 @@ class QueuedJob(Record):
     """Digest of the submitter's environment."""
     command: tuple[str, ...]
     """The trainer; the run directories are appended."""
+    code: str | None = None
+    """Snapshot of the code that it imports; what is installed when null."""
     cwd: str
     submitted_unix_s: float
     submitted_by: str = ""

@@ -8,7 +8,7 @@ import os
 import signal
 
 import pytest
-from launch_support import make_trial, moment, started, until
+from launch_support import make_trial, moment, reported, started, submit, until
 
 from launcher.backends.base import Job
 
@@ -28,42 +28,42 @@ class BackendContract:
         until(lambda: run.read_status().state in states, self.patience_s)
 
     def ended(self, backend, job_id):
-        until(lambda: backend.states([job_id]).get(job_id) == "ended", self.patience_s)
+        until(lambda: reported(backend, job_id) == "ended", self.patience_s)
 
     def test_a_job_trains_its_trial(self, backend, folder):
         run = make_trial(folder, 0)
-        job_id = backend.submit(Job("one", (run.path,)))
+        job_id = submit(backend, Job("one", (run.path,)))
         self.ended(backend, job_id)
         assert run.read_status().state == "completed"
         assert started(run) == 1
 
     def test_output_goes_to_the_run_directory(self, backend, folder):
         run = make_trial(folder, 0)
-        self.ended(backend, backend.submit(Job("one", (run.path,))))
+        self.ended(backend, submit(backend, Job("one", (run.path,))))
         assert f"training {run.path.name}" in run.stdout_file.read_text()
         assert "attempt 1" in run.stdout_file.read_text()
 
     def test_a_cohort_is_one_process(self, backend, folder):
         trials = [make_trial(folder, seed) for seed in range(3)]
-        self.ended(backend, backend.submit(Job("three", tuple(run.path for run in trials))))
+        self.ended(backend, submit(backend, Job("three", tuple(run.path for run in trials))))
         pids = {(run.path / "starts.log").read_text().split()[1] for run in trials}
         assert len(pids) == 1
 
     def test_a_live_job_is_found_by_its_tag(self, backend, folder, tmp_path):
         run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
         assert backend.find("one") is None
-        job_id = backend.submit(Job("one", (run.path,)))
+        job_id = submit(backend, Job("one", (run.path,)))
         assert backend.find("one") == job_id
-        assert backend.states([job_id])[job_id] in ("queued", "running")
+        assert reported(backend, job_id) in ("queued", "running")
         (tmp_path / "gate").touch()
         self.ended(backend, job_id)
         assert backend.find("one") is None
 
     def test_submitting_a_live_tag_again_changes_nothing(self, backend, folder, tmp_path):
         run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
-        first = backend.submit(Job("one", (run.path,)))
+        first = submit(backend, Job("one", (run.path,)))
         self.state_is(run, "running")
-        assert backend.submit(Job("one", (run.path,))) == first
+        assert submit(backend, Job("one", (run.path,))) == first
         (tmp_path / "gate").touch()
         self.ended(backend, first)
         assert started(run) == 1
@@ -71,8 +71,8 @@ class BackendContract:
     def test_a_teacher_is_trained_before_its_students(self, backend, folder, tmp_path):
         teacher = make_trial(folder, 0, gate=str(tmp_path / "gate"))
         student = make_trial(folder, 1)
-        backend.submit(Job("teacher", (teacher.path,)))
-        job_id = backend.submit(Job("student", (student.path,), after=(teacher.path,)))
+        submit(backend, Job("teacher", (teacher.path,)))
+        job_id = submit(backend, Job("student", (student.path,), after=(teacher.path,)))
         self.state_is(teacher, "running")
         assert started(student) == 0
         (tmp_path / "gate").touch()
@@ -82,8 +82,8 @@ class BackendContract:
 
     def test_students_of_a_failed_teacher_fail_with_its_name(self, backend, folder):
         teacher, student = make_trial(folder, 0, diverge=True), make_trial(folder, 1)
-        backend.submit(Job("teacher", (teacher.path,)))
-        job_id = backend.submit(Job("student", (student.path,), after=(teacher.path,)))
+        submit(backend, Job("teacher", (teacher.path,)))
+        job_id = submit(backend, Job("student", (student.path,), after=(teacher.path,)))
         self.ended(backend, job_id)
         status = student.read_status()
         assert (status.state, status.failure) == ("failed", "dependency")
@@ -92,7 +92,7 @@ class BackendContract:
 
     def test_cancelling_a_running_job_lets_it_save(self, backend, folder, tmp_path):
         run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
-        job_id = backend.submit(Job("one", (run.path,)))
+        job_id = submit(backend, Job("one", (run.path,)))
         self.state_is(run, "running")
         backend.cancel(job_id)
         self.ended(backend, job_id)
@@ -102,8 +102,8 @@ class BackendContract:
     def test_cancelling_a_waiting_job_drops_it(self, backend, folder, tmp_path):
         teacher = make_trial(folder, 0, gate=str(tmp_path / "gate"))
         student = make_trial(folder, 1)
-        backend.submit(Job("teacher", (teacher.path,)))
-        job_id = backend.submit(Job("student", (student.path,), after=(teacher.path,)))
+        submit(backend, Job("teacher", (teacher.path,)))
+        job_id = submit(backend, Job("student", (student.path,), after=(teacher.path,)))
         backend.cancel(job_id)
         self.ended(backend, job_id)
         (tmp_path / "gate").touch()
@@ -112,14 +112,14 @@ class BackendContract:
 
     def test_cancelling_what_has_ended_is_no_error(self, backend, folder):
         run = make_trial(folder, 0)
-        job_id = backend.submit(Job("one", (run.path,)))
+        job_id = submit(backend, Job("one", (run.path,)))
         self.ended(backend, job_id)
         backend.cancel(job_id)
         assert run.read_status().state == "completed"
 
     def test_a_killed_job_is_resumed_without_being_asked(self, backend, folder, tmp_path):
         run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
-        job_id = backend.submit(Job("one", (run.path,)))
+        job_id = submit(backend, Job("one", (run.path,)))
         self.state_is(run, "running")
         os.kill(run.read_status().pid, signal.SIGKILL)
         until(lambda: started(run) == 2, self.patience_s)
@@ -129,7 +129,7 @@ class BackendContract:
 
     def test_a_crash_is_retried_up_to_three_attempts(self, backend, folder):
         good, bad = make_trial(folder, 0, crash=2), make_trial(folder, 1, crash=99)
-        jobs = [backend.submit(Job(f"job{i}", (run.path,))) for i, run in enumerate((good, bad))]
+        jobs = [submit(backend, Job(f"job{i}", (run.path,))) for i, run in enumerate((good, bad))]
         for job_id in jobs:
             self.ended(backend, job_id)
         assert (good.read_status().state, started(good)) == ("completed", 3)
@@ -138,7 +138,7 @@ class BackendContract:
 
     def test_a_diverged_trial_is_not_retried(self, backend, folder):
         run = make_trial(folder, 0, diverge=True)
-        self.ended(backend, backend.submit(Job("one", (run.path,))))
+        self.ended(backend, submit(backend, Job("one", (run.path,))))
         assert (run.read_status().failure, started(run)) == ("diverged", 1)
 
     def test_checks_are_for_humans(self, backend):

@@ -43,6 +43,17 @@ def make_trial(folder: Path, seed: int, **behaviour) -> RunDir:
     return run
 
 
+def submit(backend, job) -> str:
+    """Submit one job; returns its id."""
+    return backend.submit([job])[job.tag]
+
+
+def reported(backend, job_id) -> str | None:
+    """The state that the backend reports of a job."""
+    report = backend.states([job_id]).get(job_id)
+    return report.state if report else None
+
+
 def behave(run: RunDir, **behaviour) -> None:
     (run.path / "behaviour.json").write_text(json.dumps(behaviour))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from backend_contract import BackendContract
-from launch_support import FAKE_TRAINER, make_trial, runner_pid, started, starts, until
+from launch_support import FAKE_TRAINER, make_trial, runner_pid, started, starts, submit, until
 
 from deit_core.errors import RunDirError
 from launcher.backends import local as backend_local
@@ -36,7 +36,7 @@ def folder(runs):
 
 
 def ended(backend, *tags):
-    until(lambda: all(state == "ended" for state in backend.states(tags).values()))
+    until(lambda: all(report.state == "ended" for report in backend.states(tags).values()))
 
 
 def most_at_once(trials):
@@ -56,7 +56,7 @@ def most_at_once(trials):
 def test_never_more_jobs_than_cores(local, folder, tmp_path):
     trials = [make_trial(folder, seed) for seed in range(6)]
     for index, run in enumerate(trials):
-        local.submit(Job(f"job{index}", (run.path,)))
+        submit(local, Job(f"job{index}", (run.path,)))
     ended(local, *(f"job{index}" for index in range(6)))
     assert most_at_once(trials) <= 2
     assert all(started(run) == 1 for run in trials)
@@ -66,7 +66,7 @@ def test_slots_fill_up(local, folder, tmp_path):
     gate = str(tmp_path / "gate")
     trials = [make_trial(folder, seed, gate=gate) for seed in range(3)]
     for index, run in enumerate(trials):
-        local.submit(Job(f"job{index}", (run.path,)))
+        submit(local, Job(f"job{index}", (run.path,)))
     until(lambda: [started(run) for run in trials] == [1, 1, 0])
     (tmp_path / "gate").touch()
     ended(local, "job0", "job1", "job2")
@@ -77,8 +77,8 @@ def test_max_parallel_counts_within_a_sweep(local, folder, tmp_path):
     mine = [make_trial(folder, seed, gate=gate) for seed in range(2)]
     other = make_trial(folder, 2, gate=gate)
     for index, run in enumerate(mine):
-        local.submit(Job(f"job{index}", (run.path,), group="mine", max_parallel=1))
-    local.submit(Job("other", (other.path,), group="other"))
+        submit(local, Job(f"job{index}", (run.path,), group="mine", max_parallel=1))
+    submit(local, Job("other", (other.path,), group="other"))
     until(lambda: [started(run) for run in (*mine, other)] == [1, 0, 1])
     (tmp_path / "gate").touch()
     ended(local, "job0", "job1", "other")
@@ -92,7 +92,7 @@ def test_each_gpu_job_has_its_own_gpu(runs, folder, tmp_path, monkeypatch):
     gate = str(tmp_path / "gate")
     trials = [make_trial(folder, seed, gate=gate) for seed in range(3)]
     for index, run in enumerate(trials):
-        backend.submit(Job(f"job{index}", (run.path,), gpus=1))
+        submit(backend, Job(f"job{index}", (run.path,), gpus=1))
     until(lambda: all(map(started, trials[:2])))
     assert {starts(run)[0].split()[3] for run in trials[:2]} == {"3", "5"}
     assert started(trials[2]) == 0
@@ -103,18 +103,18 @@ def test_each_gpu_job_has_its_own_gpu(runs, folder, tmp_path, monkeypatch):
 def test_a_job_that_can_never_fit_is_refused(local, folder):
     run = make_trial(folder, 0)
     with pytest.raises(LaunchError, match=r"asks for 3 cores and 0 GPUs, this machine grants 2"):
-        local.submit(Job("big", (run.path,), cpus=3))
+        submit(local, Job("big", (run.path,), cpus=3))
 
 
 def test_a_queue_of_callers_with_different_cores_moves(local, folder, runs, tmp_path, monkeypatch):
     gate = tmp_path / "gate"
     first, large, small = (make_trial(folder, seed, gate=str(gate)) for seed in range(3))
     monkeypatch.setenv("DEIT_LOCAL_CPUS", "1")
-    LocalBackend(runs, command=FAKE_TRAINER).submit(Job("first", (first.path,)))
+    submit(LocalBackend(runs, command=FAKE_TRAINER), Job("first", (first.path,)))
     until(lambda: started(first))
     monkeypatch.setenv("DEIT_LOCAL_CPUS", "2")
-    local.submit(Job("large", (large.path,), cpus=2))
-    local.submit(Job("small", (small.path,)))
+    submit(local, Job("large", (large.path,), cpus=2))
+    submit(local, Job("small", (small.path,)))
     gate.touch()
     ended(local, "first", "large", "small")
     assert [started(run) for run in (first, large, small)] == [1, 1, 1]
@@ -125,9 +125,9 @@ def test_a_job_has_its_submitters_environment(local, folder, runs, tmp_path, mon
     gate = tmp_path / "gate"
     holding, mine = make_trial(folder, 0, gate=str(gate)), make_trial(folder, 1, gate=str(gate))
     monkeypatch.setenv("HF_TOKEN", "theirs")
-    local.submit(Job("holding", (holding.path,)))  # starts the runner
+    submit(local, Job("holding", (holding.path,)))  # starts the runner
     monkeypatch.setenv("HF_TOKEN", "mine")
-    LocalBackend(runs, command=FAKE_TRAINER).submit(Job("mine", (mine.path,)))
+    submit(LocalBackend(runs, command=FAKE_TRAINER), Job("mine", (mine.path,)))
     until(lambda: started(mine))
     environ = Path(f"/proc/{local.queue.pid('mine')}/environ").read_bytes().split(b"\0")
     assert b"HF_TOKEN=mine" in environ
@@ -151,7 +151,7 @@ def test_a_full_disk_is_waited_out(still, folder, monkeypatch):
     monkeypatch.setattr(local_runner, "LONGEST_PAUSE_S", 0.0)
     trials = [make_trial(folder, seed) for seed in range(3)]
     for index, run in enumerate(trials):
-        still.submit(Job(f"job{index}", (run.path,)))
+        submit(still, Job(f"job{index}", (run.path,)))
     said = []
     runner = Runner(still.queue, log=said.append)
 
@@ -178,7 +178,7 @@ def test_a_full_disk_is_waited_out(still, folder, monkeypatch):
 def test_a_start_that_had_no_room_is_no_attempt(still, folder, monkeypatch, error):
     monkeypatch.setattr(local_runner, "LONGEST_PAUSE_S", 0.0)
     run = make_trial(folder, 0)
-    still.submit(Job("one", (run.path,)))
+    submit(still, Job("one", (run.path,)))
     runner = Runner(still.queue)
 
     def no_room(*_):
@@ -197,8 +197,8 @@ def test_a_start_that_had_no_room_is_no_attempt(still, folder, monkeypatch, erro
 
 def test_only_a_damaged_job_file_is_given_up(still, folder, monkeypatch):
     good, bad = make_trial(folder, 0), make_trial(folder, 1)
-    still.submit(Job("good", (good.path,)))
-    still.submit(Job("bad", (bad.path,)))
+    submit(still, Job("good", (good.path,)))
+    submit(still, Job("bad", (bad.path,)))
     (still.queue.jobs / "bad.json").write_bytes(b"")
     runner = Runner(still.queue)
 
@@ -235,7 +235,7 @@ def test_a_pass_looks_at_every_job_a_few_times_only(still, folder, monkeypatch):
     monkeypatch.setattr(local_process, "leader_is_gone", lambda *_: False)
     run = make_trial(folder, 0)
     for index in range(200):
-        still.submit(Job(f"job{index}", (run.path,), group="mine", max_parallel=1))
+        submit(still, Job(f"job{index}", (run.path,), group="mine", max_parallel=1))
     runner = Runner(still.queue)
     runner.tick()
     runner.jobs = Counted(runner.jobs)
@@ -248,7 +248,7 @@ def test_jobs_survive_the_runner_and_are_adopted(local, folder, runs, tmp_path):
     gate = tmp_path / "gate"
     trials = [make_trial(folder, seed, gate=str(gate)) for seed in range(3)]
     for index, run in enumerate(trials):
-        local.submit(Job(f"job{index}", (run.path,)))
+        submit(local, Job(f"job{index}", (run.path,)))
     until(lambda: all(map(started, trials[:2])))
     first = runner_pid(runs)
     os.kill(first, signal.SIGKILL)
@@ -266,7 +266,7 @@ def test_jobs_survive_the_runner_and_are_adopted(local, folder, runs, tmp_path):
 def test_a_job_that_ended_while_no_runner_lived_is_not_run_again(local, folder, runs, tmp_path):
     gate = tmp_path / "gate"
     run = make_trial(folder, 0, gate=str(gate))
-    local.submit(Job("one", (run.path,)))
+    submit(local, Job("one", (run.path,)))
     until(lambda: started(run))
     os.kill(runner_pid(runs), signal.SIGKILL)
     until(lambda: not local.runner_is_alive())
@@ -279,7 +279,7 @@ def test_a_job_that_ended_while_no_runner_lived_is_not_run_again(local, folder, 
 
 def test_a_runner_that_cannot_live_is_named(local, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(backend_local, "_RUNNER", ("/bin/false",))
-    local.submit(Job("a", (make_trial(folder, 0).path,)))
+    submit(local, Job("a", (make_trial(folder, 0).path,)))
     for _ in range(4):
         until(lambda: not local.runner_is_alive())
         local.revive()
@@ -292,7 +292,7 @@ def test_there_is_one_runner_and_it_leaves(local, folder, runs, tmp_path):
     gate = tmp_path / "gate"
     trials = [make_trial(folder, seed, gate=str(gate)) for seed in range(4)]
     for index, run in enumerate(trials):
-        local.submit(Job(f"job{index}", (run.path,)))
+        submit(local, Job(f"job{index}", (run.path,)))
     gate.touch()
     until(lambda: not local.runner_is_alive())
     assert local.queue.tags() == set()
@@ -302,7 +302,7 @@ def test_there_is_one_runner_and_it_leaves(local, folder, runs, tmp_path):
 def test_a_cohort_that_goes_down_twice_continues_one_by_one(local, folder):
     good, bad = make_trial(folder, 0), make_trial(folder, 1, vanish=99)
     third = make_trial(folder, 2)
-    local.submit(Job("three", (bad.path, good.path, third.path)))
+    submit(local, Job("three", (bad.path, good.path, third.path)))
     ended(local, "three")
     assert good.read_status().state == third.read_status().state == "completed"
     status = bad.read_status()
@@ -312,7 +312,7 @@ def test_a_cohort_that_goes_down_twice_continues_one_by_one(local, folder):
 
 def test_a_refused_trial_says_why(local, folder):
     run = make_trial(folder, 0, refuse=True)
-    local.submit(Job("one", (run.path,)))
+    submit(local, Job("one", (run.path,)))
     ended(local, "one")
     status = run.read_status()
     assert (status.failure, status.reason) == ("user_error", "this trial is refused")
@@ -324,7 +324,7 @@ def test_a_deaf_job_is_killed_after_the_grace_time(runs, folder, tmp_path):
     backend = LocalBackend(runs, command=FAKE_TRAINER)
     runner = Runner(queue, grace_s=0.1)
     backend._ensure_runner = lambda: None  # this test moves the queue itself
-    backend.submit(Job("one", (run.path,)))
+    submit(backend, Job("one", (run.path,)))
     until(lambda: runner.tick() and run.read_status().state == "running")
     backend.cancel("one")
     until(lambda: not runner.tick())
@@ -335,15 +335,15 @@ def test_a_deaf_job_is_killed_after_the_grace_time(runs, folder, tmp_path):
 def test_a_half_deleted_trial_does_not_stop_the_queue(local, folder):
     broken, good = make_trial(folder, 0), make_trial(folder, 1)
     broken.status_file.write_text('{"schema_version": 99}')
-    local.submit(Job("broken", (broken.path,)))
-    local.submit(Job("good", (good.path,)))
+    submit(local, Job("broken", (broken.path,)))
+    submit(local, Job("good", (good.path,)))
     ended(local, "broken", "good")
     assert good.read_status().state == "completed"
 
 
 def test_logs_of_a_cohort_point_to_the_first(local, folder):
     first, second = make_trial(folder, 0), make_trial(folder, 1)
-    local.submit(Job("two", (first.path, second.path)))
+    submit(local, Job("two", (first.path, second.path)))
     ended(local, "two")
     assert f"training {second.path.name}" in first.stdout_file.read_text()
     assert f"../../{first.path.name}/job/stdout.log" in second.stdout_file.read_text()
@@ -351,7 +351,7 @@ def test_logs_of_a_cohort_point_to_the_first(local, folder):
 
 def test_a_stalled_student_is_released(local, folder):
     teacher, student = make_trial(folder, 0), make_trial(folder, 1)
-    local.submit(Job("student", (student.path,), after=(teacher.path,)))
+    submit(local, Job("student", (student.path,), after=(teacher.path,)))
     ended(local, "student")
     status = student.read_status()
     assert status.state == "pending"
