@@ -1,7 +1,8 @@
 """The processes of one job: who leads, what they agree on, what they add up.
 
 One process alone needs no torch.distributed, so every method is then free. Several are started by
-torchrun, or by anything that sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
+the launcher (DEIT_RENDEZVOUS says where they meet), by torchrun, or by anything that sets RANK,
+WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 
 from deit_core.data.shard import Shard
 from deit_core.errors import LostProcessError, UserError
+from deit_core.rendezvous import VARIABLE
+from deit_core.train.rendezvous import open_store
 
 Result = TypeVar("Result")
 
@@ -158,25 +161,37 @@ def open_ranks(ranks: Ranks, *, on_gpu: bool) -> Iterator[Ranks]:
 
     Raises:
         UserError: they cannot find each other.
+        LostProcessError: one of them, or what started them, is gone.
     """
     if ranks.world == 1:
         yield ranks
         return
-    try:
-        backend = "nccl" if on_gpu else "gloo"
-        dist.init_process_group(backend, rank=ranks.rank, world_size=ranks.world)
-        control = dist.new_group(backend="gloo")
-    except (RuntimeError, ValueError) as error:
-        address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"{ranks.world} processes cannot meet at {address} ({reason}); start them with "
-            f"torchrun, or set MASTER_ADDR and MASTER_PORT"
-        ) from error
+    control = _connect(ranks, "nccl" if on_gpu else "gloo")
     try:
         yield Ranks(ranks.rank, ranks.world, ranks.local_rank, control)
     finally:
         dist.destroy_process_group()
+
+
+def _connect(ranks: Ranks, backend: str) -> dist.ProcessGroup | None:
+    """Make the processes one group; returns the one for decisions."""
+    met = VARIABLE in os.environ
+    store = open_store(os.environ, ranks.rank, ranks.world) if met else None
+    try:
+        dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.world)
+        control: dist.ProcessGroup | None = dist.new_group(backend="gloo")
+        return control
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        if met:
+            raise LostProcessError(
+                f"{ranks.world} processes met, but cannot talk to each other ({reason})"
+            ) from error
+        address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise UserError(
+            f"{ranks.world} processes cannot meet at {address} ({reason}); start them with "
+            f"torchrun, or set MASTER_ADDR and MASTER_PORT"
+        ) from error
 
 
 @contextmanager
