@@ -1,0 +1,81 @@
+"""Pytest fixtures of a running cluster; `tests/slurm/conftest.py` hands them to its tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from slurm_cluster.cluster import SlurmCluster
+from slurm_cluster.options import ClusterOptions
+
+PROGRAMS = ("slurmctld", "slurmd", "slurmdbd", "srun", "munged", "mariadbd", "mariadb-install-db")
+SBIN = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+MakeCluster = Callable[[ClusterOptions], SlurmCluster]
+
+
+def require_slurm() -> None:
+    """Skip where SLURM is not installed, but fail where it has to be: in continuous integration."""
+    missing = [name for name in PROGRAMS if shutil.which(name, path=SBIN) is None]
+    if not missing:
+        reason = "" if os.geteuid() == 0 else "only root can make the files that stand for GPUs"
+    else:
+        reason = f"SLURM is not installed: no {', '.join(missing)} (see docs/slurm_testing.md)"
+    if not reason:
+        return
+    if os.environ.get("CI") or os.environ.get("DEIT_REQUIRE_SLURM"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """One cluster for the whole session, started by the first test that asks for it."""
+    require_slurm()
+    with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm_cluster(
+    shared_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SlurmCluster]:
+    """The session's cluster, healthy and empty, with `os.environ` pointing at it."""
+    shared_cluster.recover()
+    use(shared_cluster, monkeypatch)
+    yield shared_cluster
+    shared_cluster.recover()
+
+
+@pytest.fixture
+def make_cluster(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakeCluster]:
+    """Start further clusters with options of their own; `os.environ` points at the newest."""
+    require_slurm()
+    with ExitStack() as stack:
+
+        def make(options: ClusterOptions) -> SlurmCluster:
+            cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"), options)
+            stack.enter_context(cluster)
+            use(cluster, monkeypatch)
+            return cluster
+
+        yield make
+
+
+def use(cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process, and what it starts, talk to a cluster."""
+    wanted = cluster.environ
+    for name in set(os.environ) - set(wanted):
+        monkeypatch.delenv(name)
+    for name, value in wanted.items():
+        if os.environ.get(name) != value:
+            monkeypatch.setenv(name, value)
+
+
+__all__ = ["make_cluster", "require_slurm", "shared_cluster", "slurm_cluster"]
