@@ -1,9 +1,10 @@
-"""How many CPU cores are granted: to this process, and to the job it belongs to. Torch-free."""
+"""The CPU: its name, and the cores granted to this process and to its job. Torch-free."""
 
 from __future__ import annotations
 
 import math
 import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +27,16 @@ def job_cores(environ: Mapping[str, str]) -> int:
     """
     given = environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdigit() and int(given) else granted_cores()
+
+
+def cpu_name() -> str:
+    """The processor's name, as the system gives it; what env.json calls `device_name`."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:

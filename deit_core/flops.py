@@ -118,7 +118,7 @@ def _cait_blocks(shape: VitGeometry) -> ModelCost:
     class_blocks, class_hidden = shape.class_blocks or 0, _CLASS_MLP_RATIO * dim
     tokens = patches + prefix
     talking = 2 * patches**2 * heads**2
-    weights = 4 * heads * patches**2  # before and after the softmax, each mixed and unmixed
+    weights = 3 * heads * patches**2  # what goes into both mixings, and what comes out
     gathering = (2 * tokens + 2 * prefix) * dim**2 + 2 * prefix * tokens * dim
     return ModelCost(
         macs=shape.depth * (_block_macs(dim, hidden, patches, patches) + talking)

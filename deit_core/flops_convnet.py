@@ -1,4 +1,4 @@
-"""Arithmetic and parameters of timm's convolutional networks, by formula or from a table. Torch-free.
+"""Arithmetic and parameters of timm's convnets, by formula or from a table. Torch-free.
 
 ResNets (arXiv 1512.03385; the tiered ones of timm with the stem and the pooled shortcuts of arXiv
 1812.01187) by formula, as their maps do not shrink with the square of a very small image. Others
@@ -64,9 +64,7 @@ _TABLE: dict[str, tuple[float, int, float, int]] = {
 }
 
 
-def convnet_cost(
-    name: str, img_size: int, in_chans: int, num_classes: int
-) -> ModelCost | None:
+def convnet_cost(name: str, img_size: int, in_chans: int, num_classes: int) -> ModelCost | None:
     """Cost of a convolutional network by its timm name without a tag; None where it is unknown."""
     if name in _RESNETS:
         return _resnet_cost(_RESNETS[name], img_size, in_chans, num_classes)
@@ -118,9 +116,7 @@ def _resnet_cost(net: _ResNet, img_size: int, in_chans: int, num_classes: int) -
     return ModelCost(tally.macs, tally.parameters, tally.outputs * SAVED_PER_OUTPUT)
 
 
-def _block(
-    tally: _Tally, net: _ResNet, channels: int, width: int, sides: tuple[int, int]
-) -> int:
+def _block(tally: _Tally, net: _ResNet, channels: int, width: int, sides: tuple[int, int]) -> int:
     """Add a block whose 3x3 convolution takes the stride; returns its output channels."""
     before, after = sides
     if net.bottleneck:

@@ -6,12 +6,11 @@ import os
 import platform
 import socket
 from importlib import metadata
-from pathlib import Path
 
 import torch
 
 from deit_core.config import TrainConfig
-from deit_core.cores import job_cores
+from deit_core.cores import cpu_name, job_cores
 from deit_core.errors import ConfigError, Problem
 from deit_core.records import EnvRecord
 from deit_core.source_tree import import_root, source_state
@@ -58,7 +57,7 @@ def set_threads(config: TrainConfig) -> int:
 
 def describe_environment(device: torch.device, threads: int) -> EnvRecord:
     """env.json's contents for this process."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     source = source_state(import_root())
     return EnvRecord(
         python=platform.python_version(),
@@ -72,15 +71,6 @@ def describe_environment(device: torch.device, threads: int) -> EnvRecord:
         git_dirty=None if source.sha is None else bool(source.patch),
         git_patch=source.patch or None,
     )
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _versions() -> dict[str, str]:
