@@ -16,6 +16,7 @@ from deit_core.errors import UserError
 from deit_core.run_dir import RunDir
 from launcher import cli
 from launcher.backends import local as local_module
+from launcher.commands.common import runs_folder
 
 SURFACE = {
     "sweep": {
@@ -369,5 +370,5 @@ def test_a_runs_folder_that_is_a_file(runs, tmp_path):
 
 def test_runs_dir_comes_from_option_then_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("DEIT_RUNS", "elsewhere")
-    assert cli._runs(None) == Path.cwd() / "elsewhere"
-    assert cli._runs(Path("here")) == Path.cwd() / "here"
+    assert runs_folder(None) == Path.cwd() / "elsewhere"
+    assert runs_folder(Path("here")) == Path.cwd() / "here"

@@ -1,0 +1,1 @@
+"""The commands of `deit-launch`, by what they are for."""

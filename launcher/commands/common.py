@@ -1,0 +1,99 @@
+"""What commands share: folders, backends, and the trials a user names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from launcher.backends.base import Backend
+    from launcher.sweep_dir import SweepDir
+
+
+def runs_folder(given: Path | None) -> Path:
+    """The folder of all sweeps: the option, else DEIT_RUNS, else `runs` here."""
+    return Path(os.path.abspath(given or os.environ.get("DEIT_RUNS") or "runs"))
+
+
+def start_backend(name: str | None, runs: Path) -> Backend:
+    """The backend that new jobs go to.
+
+    Raises:
+        LaunchError: there is no backend of this name.
+    """
+    from launcher.backends.registry import open_backend
+
+    return open_backend(name or "local", runs)
+
+
+def sweep_backend(sweep_dir: SweepDir) -> Backend:
+    """The backend that an existing sweep was started on. Raises UserError."""
+    from launcher.backends.registry import open_backend
+
+    return open_backend("local", sweep_dir.runs)
+
+
+def revive(backend: Backend) -> None:
+    """Wake the queue; someone else's sweep can be looked at, not moved."""
+    from deit_core.errors import RunDirError
+
+    with contextlib.suppress(RunDirError):
+        backend.revive()
+
+
+def begun_by(sweep_dir: SweepDir) -> str:
+    """The command that made a sweep folder: a single config came by `train`."""
+    given = sweep_dir.read_plan().command.split()[1:2]
+    return "`deit-launch train`" if given == ["train"] else "`deit-launch sweep`"
+
+
+def note_lost(sweep_dir: SweepDir) -> None:
+    """Name the trials that commands on an existing sweep pass over."""
+    from launcher.request import without_config
+    from launcher.text import count
+
+    lost = sorted(without_config(sweep_dir, sweep_dir.read_plan()))
+    if lost:
+        shown = f"{', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}"
+        typer.echo(
+            f"note: {count(len(lost), 'trial')} passed over, as the run directory was deleted "
+            f"({shown}); the same {begun_by(sweep_dir)} makes it again",
+            err=True,
+        )
+
+
+def choose(
+    sweep_dir: SweepDir, names: list[str] | None, every: bool, flag: str
+) -> list[str] | None:
+    """Ids of the named trials; None for every one.
+
+    Raises:
+        LaunchError: neither names nor the flag are given, or both, or a name is no trial's.
+    """
+    from launcher.errors import LaunchError
+    from launcher.selection import select_trials
+
+    if names and every:
+        raise LaunchError(f"{names[0]!r} and {flag} are given; name the trials or pass {flag}")
+    if not names and not every:
+        raise LaunchError(f"name the trials, or pass {flag}; `deit-launch status` lists them")
+    if not names:
+        return None
+    return [one.trial_id for one in select_trials(names, sweep_dir.read_plan().trials)]
+
+
+def readable(path: Path) -> Path:
+    """Relative to the current folder where it lies below it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def sweep_argument(sweep_dir: SweepDir) -> str:
+    """What a command needs to be told to take this sweep; nothing for the latest."""
+    from launcher.sweep_dir import is_latest
+
+    return "" if is_latest(sweep_dir) else f" {readable(sweep_dir.path)}"
