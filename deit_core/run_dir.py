@@ -136,9 +136,15 @@ class RunDir:
         self.stderr_file = self.job_dir / "stderr.log"
         self.lock_file = self.job_dir / "lock"
         self.job_file = self.job_dir / "job.json"
+        self.attempts_file = self.job_dir / "attempts.jsonl"
+        self.scheduler_log = self.job_dir / "scheduler.log"
 
     def __repr__(self) -> str:
         return f"RunDir({str(self.path)!r})"
+
+    def rank_log(self, rank: int) -> Path:
+        """What a process beside the first one prints; the first has stdout and stderr apart."""
+        return self.job_dir / f"rank{rank}.log"
 
     # identity and config -------------------------------------------------------------------
 

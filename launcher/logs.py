@@ -10,7 +10,7 @@ from typing import IO
 
 from deit_core.errors import RunDirError
 from deit_core.run_dir import RunDir
-from launcher.backends.local_process import POINTER, SEPARATOR
+from launcher.output import POINTER, SEPARATOR
 
 _PAUSE_S = 0.2
 

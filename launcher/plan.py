@@ -12,8 +12,8 @@ from typing import Literal
 
 from launcher.backends.base import Capacity
 from launcher.cohort import form_cohorts
-from launcher.errors import LaunchError
 from launcher.expand import Expansion, Trial
+from launcher.job_size import JobSize, job_size
 from launcher.observe import NOTHING, Observation
 from launcher.resources import Resources
 
@@ -51,16 +51,6 @@ class Cost:
     """One slot's time for all trials whose cost is known."""
     unknown: int
     """Trials to run of which no other seed has finished."""
-
-
-@dataclass(frozen=True)
-class JobSize:
-    """What each job gets, and how many run at once."""
-
-    cpus: int
-    gpus: int
-    slots: int | None
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,7 +127,8 @@ def make_plan(
         cells=expansion.cells,
         actions=tuple(actions.values()),
         jobs=tuple(
-            PlannedJob(cohort.trials, cohort.after, size.cpus, size.gpus) for cohort in cohorts
+            PlannedJob(cohort.trials, cohort.after, size.cpus, size.gpus, size.processes)
+            for cohort in cohorts
         ),
         size=size,
         notes=(*expansion.notes, *size.notes),
@@ -228,45 +219,3 @@ def _is_failed(planned: PlannedAction) -> bool:
 def _cost(starting: list[Trial], seconds_by_group: Mapping[str, float]) -> Cost:
     known = [seconds_by_group[t.group_id] for t in starting if t.group_id in seconds_by_group]
     return Cost(sum(known), len(starting) - len(known))
-
-
-def job_size(resources: Resources, capacity: Capacity | None, trials: list[Trial]) -> JobSize:
-    """Cores and GPUs of a job on a machine, and how many such jobs it holds.
-
-    Raises:
-        LaunchError: not even one job fits.
-    """
-    if capacity is None:
-        gpus = resources.gpus_per_node or 0
-        cpus = gpus * (resources.cpus_per_gpu or 1) if gpus else resources.cpus_per_trial
-        return JobSize(cpus, gpus, resources.max_parallel)
-    if not trials:
-        return JobSize(resources.cpus_per_trial, 0, None)
-    notes = []
-    wanted = resources.gpus_per_node
-    on_cpu = wanted == 0 or all(trial.config.train.device == "cpu" for trial in trials)
-    if not on_cpu and wanted is not None and capacity.gpus == 0:
-        raise LaunchError(
-            f"resources.gpus_per_node is {wanted}, but this machine grants no GPU; use a profile "
-            f"made for it (--profile laptop), or --set resources.gpus_per_node=0 to train on CPU"
-        )
-    if not on_cpu and (wanted or 0) * resources.nodes > 1:
-        notes.append(
-            f"{wanted} GPUs on {resources.nodes} node(s) are asked for; "
-            f"a local job trains on one GPU, several jobs run side by side"
-        )
-    gpus = 0 if on_cpu else min(1, capacity.gpus)
-    cpus = _cpus(resources, capacity) if gpus else resources.cpus_per_trial
-    slots = capacity.fit(cpus, gpus)
-    if slots == 0:
-        raise LaunchError(
-            f"resources.cpus_per_trial is {cpus}, but this machine grants {capacity.cpus} cores; "
-            f"lower it in the sweep file or with --set resources.cpus_per_trial={capacity.cpus}"
-        )
-    return JobSize(cpus, gpus, min(slots, resources.max_parallel or slots), tuple(notes))
-
-
-def _cpus(resources: Resources, capacity: Capacity) -> int:
-    """Cores of a GPU job: as asked for, but never more than an equal share."""
-    share = max(1, capacity.cpus // capacity.gpus)
-    return min(resources.cpus_per_gpu or share, share)

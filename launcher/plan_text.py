@@ -71,7 +71,8 @@ def _resources_line(plan: Plan) -> str:
     size = plan.size
     gpus = f", {count(size.gpus, 'GPU')}" if size.gpus else ""
     at_once = "as many at once as fit" if size.slots is None else f"{size.slots:,} at once"
-    return f"resources: {plan.backend}, {count(size.cpus, 'core')}{gpus} a job, {at_once}"
+    several = f"{size.processes:,} processes, " if size.processes > 1 else ""
+    return f"resources: {plan.backend}, {several}{count(size.cpus, 'core')}{gpus} a job, {at_once}"
 
 
 def _cost_line(plan: Plan) -> str:

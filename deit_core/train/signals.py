@@ -19,9 +19,10 @@ class StopRequest:
         return self.name is not None
 
     def install(self) -> StopRequest:
-        """Handle the stop signals from now on."""
+        """Handle the stop signals from now on, and those that a starter has held back so far."""
         for number in STOP_SIGNALS:
             signal.signal(number, self._handle)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         return self
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

@@ -82,6 +82,7 @@ class LocalBackend:
             tag=job.tag,
             run_dirs=tuple(str(path) for path in job.run_dirs),
             after=tuple(str(path) for path in job.after),
+            processes=job.processes,
             cpus=job.cpus,
             gpus=job.gpus,
             cpus_granted=slots.cpus,

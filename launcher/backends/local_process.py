@@ -6,17 +6,14 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
+import sys
 from collections.abc import Callable, Sequence
-from typing import IO
 
+from deit_core.rendezvous import RANK_VARIABLES
 from deit_core.run_dir import RunDir
 from launcher.backends.local_queue import LocalQueue, QueuedJob
 from launcher.locks import take_lock
-
-SEPARATOR = "===="
-"""Starts the line that opens an attempt in a trial's logs."""
-POINTER = "output of the whole cohort is in "
+from launcher.output import SEPARATOR, open_output
 
 # The shell writes its process id and becomes the trainer, so the id is on disk even if the runner
 # dies at the moment it starts the job.
@@ -49,10 +46,10 @@ def start(
     pid_file.unlink(missing_ok=True)
     try:
         with contextlib.ExitStack() as files:
-            out, err = (files.enter_context(log) for log in _open_logs(job, run_dirs))
+            out, err = (files.enter_context(log) for log in open_output(run_dirs, 0, job.tag))
             shim = ["/bin/sh", "-c", _SHIM, "sh", str(pid_file)]
             return subprocess.Popen(
-                [*shim, *job.command, *run_dirs],
+                [*shim, *_command(job, run_dirs)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -65,36 +62,28 @@ def start(
         os.close(handle)
 
 
+def _command(job: QueuedJob, run_dirs: Sequence[str]) -> list[str]:
+    """The trainer's command line, alone or in several processes."""
+    trainer = [*job.command, *run_dirs]
+    if job.processes == 1:
+        return trainer
+    gang = [sys.executable, "-P", "-m", "launcher.gang", str(job.processes)]
+    return [*gang, "--run-dir", run_dirs[0], "--job", job.tag, "--", *trainer]
+
+
 def _environment(queue: LocalQueue, job: QueuedJob, gpus: Sequence[str]) -> dict[str, str]:
     """What the submitter had, not what the runner has; and this job's share of the machine."""
     threads = str(job.cpus)
     kept = queue.read_environment(job.environment)
+    given = os.environ if kept is None else kept
     return {
-        **(os.environ if kept is None else kept),
+        **{name: value for name, value in given.items() if name not in RANK_VARIABLES},
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "CUDA_VISIBLE_DEVICES": ",".join(gpus),
         "PYTHONUNBUFFERED": "1",
         **({} if job.code is None else {"PYTHONPATH": job.code}),
     }
-
-
-def _open_logs(job: QueuedJob, run_dirs: Sequence[str]) -> tuple[IO[bytes], IO[bytes]]:
-    """The first trial's logs, opened for appending; the others' get a line that points there."""
-    runs = [RunDir(path) for path in run_dirs]
-    leader, *members = runs
-    now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    for run in runs:
-        run.job_dir.mkdir(parents=True, exist_ok=True)
-        opening = f"{SEPARATOR} attempt {run.read_status().attempt + 1} · {now} · job {job.tag}"
-        for log, target in (
-            (run.stdout_file, leader.stdout_file),
-            (run.stderr_file, leader.stderr_file),
-        ):
-            where = f" · {POINTER}{os.path.relpath(target, run.job_dir)}" if run in members else ""
-            with open(log, "a", encoding="utf-8") as file:
-                file.write(f"{opening}{where} {SEPARATOR}\n")
-    return open(leader.stdout_file, "ab"), open(leader.stderr_file, "ab")
 
 
 def last_complaint(run: RunDir) -> str | None:
@@ -113,6 +102,8 @@ def last_complaint(run: RunDir) -> str | None:
 
 def ask_to_stop(queue: LocalQueue, tag: str) -> bool:
     """SIGTERM to the trainer alone (its loader processes must outlive the checkpoint).
+
+    A gang passes it on to its trainers.
 
     The process id cannot have been reused: while a process of the group lives (the caller has just
     seen its lock held), the kernel gives its group id to nobody else.

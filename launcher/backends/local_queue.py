@@ -40,6 +40,7 @@ class QueuedJob(Record):
     tag: str
     run_dirs: tuple[str, ...]
     after: tuple[str, ...] = ()
+    processes: int = 1
     cpus: int = 1
     gpus: int = 0
     cpus_granted: int
