@@ -19,7 +19,9 @@ from pydantic import BaseModel, ConfigDict
 from deit_core.errors import UserError
 
 VARIABLE = "DEIT_RENDEZVOUS"
-RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", VARIABLE)
+GPU_BOUND_VARIABLE = "DEIT_GPU_BOUND"
+"""Set to 1 where each process sees one GPU alone, its own, whatever its LOCAL_RANK."""
+RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", VARIABLE, GPU_BOUND_VARIABLE)
 """What makes a process one of several; a job that is started from inside another drops them."""
 
 MEETING_S = 300.0

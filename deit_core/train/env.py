@@ -13,6 +13,7 @@ from deit_core.config import TrainConfig
 from deit_core.cores import cpu_name, job_cores
 from deit_core.errors import ConfigError, Problem
 from deit_core.records import EnvRecord
+from deit_core.rendezvous import GPU_BOUND_VARIABLE
 from deit_core.source_tree import import_root, source_state
 
 _LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "deit-sweeps")
@@ -23,7 +24,8 @@ def choose_device(config: TrainConfig, local_rank: int = 0) -> torch.device:
 
     Args:
         config: what is asked for.
-        local_rank: which process of this machine asks; each takes a GPU of its own.
+        local_rank: which process of this machine asks; each takes a GPU of its own, unless
+            DEIT_GPU_BOUND says that it has been given one already.
 
     Raises:
         ConfigError: CUDA is asked for and not there, or has fewer GPUs than there are processes.
@@ -36,7 +38,8 @@ def choose_device(config: TrainConfig, local_rank: int = 0) -> torch.device:
     if not available or config.device == "cpu":
         return torch.device("cpu")
     found = torch.cuda.device_count()
-    if local_rank >= found:
+    index = 0 if os.environ.get(GPU_BOUND_VARIABLE) == "1" else local_rank
+    if index >= found:
         raise ConfigError(
             Problem(
                 ("train", "device"),
@@ -44,8 +47,8 @@ def choose_device(config: TrainConfig, local_rank: int = 0) -> torch.device:
                 f"{found}; start as many processes as there are GPUs",
             )
         )
-    torch.cuda.set_device(local_rank)
-    return torch.device("cuda", local_rank)
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index)
 
 
 def set_threads(config: TrainConfig) -> int:
@@ -53,6 +56,23 @@ def set_threads(config: TrainConfig) -> int:
     threads = config.threads or job_cores(os.environ)
     torch.set_num_threads(threads)
     return threads
+
+
+def shortage_of_cores(threads: int, workers: int | None, granted: int) -> str | None:
+    """A sentence for a process that shares fewer cores than it has threads or loader processes.
+
+    Args:
+        threads: of the training process.
+        workers: loader processes that the config asks for; None: chosen to fit.
+        granted: cores that the process may run on.
+    """
+    if granted >= max(threads, workers or 0):
+        return None
+    asked = f"{threads} threads" + (f" and {workers} loader processes" if workers else "")
+    return (
+        f"granted cores: {granted}, for {asked} of each process; "
+        f"raise resources.cpus_per_gpu or cpus_per_trial, or lower data.workers"
+    )
 
 
 def describe_environment(device: torch.device, threads: int) -> EnvRecord:

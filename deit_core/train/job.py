@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -12,17 +13,25 @@ from pathlib import Path
 import torch
 
 from deit_core.config import RunConfig
+from deit_core.cores import granted_cores
 from deit_core.errors import LostProcessError, RunDirError, UserError
 from deit_core.records import FINISHED_STATES, EnvRecord, FailureKind
 from deit_core.run_dir import RunDir
 from deit_core.train.build import begin_attempt, build_shared, check_cohort
 from deit_core.train.cohort import Cohort
 from deit_core.train.dist import Ranks, name_lost_processes, open_ranks, ranks_of
-from deit_core.train.env import choose_device, describe_environment, set_threads
+from deit_core.train.env import (
+    choose_device,
+    describe_environment,
+    set_threads,
+    shortage_of_cores,
+)
 from deit_core.train.progress import open_progress
 from deit_core.train.signals import StopRequest
 from deit_core.train.student import Student
 from deit_core.train.trainer import Shared, Trainer
+
+_log = logging.getLogger(__name__)
 
 EXIT_OK = 0
 EXIT_CRASHED = 1
@@ -97,6 +106,9 @@ def _train(runs: Sequence[RunDir], stop: StopRequest, ranks: Ranks) -> int:
     with name_lost_processes(ranks):
         configs, device = ranks.together(lambda: _read_configs(runs, ranks))
         threads = set_threads(configs[0].train)
+        shortage = shortage_of_cores(threads, configs[0].data.workers, granted_cores())
+        if shortage is not None and ranks.leads:
+            _log.info(shortage)
         ranks.lead(lambda: _begin(runs, describe_environment(device, threads)))
         shared, steps_per_epoch = ranks.together(
             lambda: build_shared(configs, runs[0], device, ranks)
