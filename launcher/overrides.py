@@ -54,7 +54,7 @@ def parse_overrides(options: Sequence[str]) -> Overrides:
         elif name == "seed":
             seeds = Node((value,), value.location)
         elif name.startswith("resources."):
-            resources = merge(resources, {name.removeprefix("resources."): value})
+            resources = merge(resources, nest({name.removeprefix("resources."): value}))
         else:
             entry = nest({name: value})
             _check_fields(entry)

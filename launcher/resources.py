@@ -59,6 +59,12 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _as_lines(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError(f'{value!r} is no list of shell lines; write ["{value}"]')
+    return tuple(value) if isinstance(value, list) else value
+
+
 _OURS: Mapping[str, str] = {
     "nodes": "nodes",
     "ntasks": "tasks_per_node",
@@ -157,7 +163,7 @@ class Resources(BaseModel):
     """Kept by SLURM with each job."""
     sbatch: Annotated[dict[SbatchOption, SbatchValue], AfterValidator(_not_ours)] = {}
     """Further options of sbatch by their long names ({"mail-type": "END", "exclusive": true})."""
-    setup: tuple[str, ...] = ()
+    setup: Annotated[tuple[Word, ...], BeforeValidator(_as_lines)] = ()
     """Shell lines that a SLURM job runs first ("module load cuda")."""
     cohort: Annotated[bool | PositiveInt, BeforeValidator(_valid_cohort)] = True
     """Most trials that share one job, its images and its teacher; true: 8; false or 1: none."""
