@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from launcher.backends.base import Capacity
 from launcher.cohort import form_cohorts
+from launcher.cost.prediction import Cost
 from launcher.expand import Expansion, Trial
 from launcher.job_size import JobSize, job_size
 from launcher.observe import NOTHING, Observation
@@ -44,16 +45,6 @@ class PlannedJob:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Predicted training time, from finished trials that differ only in their seed."""
-
-    seconds: float
-    """One slot's time for all trials whose cost is known."""
-    unknown: int
-    """Trials to run of which no other seed has finished."""
-
-
-@dataclass(frozen=True)
 class Plan:
     """What a call of the launcher will do to a sweep."""
 
@@ -64,8 +55,9 @@ class Plan:
     jobs: tuple[PlannedJob, ...]
     size: JobSize
     notes: tuple[str, ...]
-    cost: Cost
     largest_cohort: int
+    cost: Cost | None = None
+    """Predicted; None where nothing is started, or nothing was predicted yet."""
 
     def counts(self) -> dict[str, int]:
         """Number of trials by action."""
@@ -93,8 +85,6 @@ class Situation:
     observations: Mapping[str, Observation]
     backend: str
     capacity: Capacity | None
-    seconds_by_group: Mapping[str, float] = field(default_factory=dict)
-    """Training time of one finished trial of a group."""
 
 
 NO_WISH = Wish()
@@ -132,7 +122,6 @@ def make_plan(
         ),
         size=size,
         notes=(*expansion.notes, *size.notes),
-        cost=_cost(starting, situation.seconds_by_group),
         largest_cohort=resources.cohort_size,
     )
 
@@ -214,8 +203,3 @@ def _settled(trial: Trial, seen: Observation) -> PlannedAction | None:
 
 def _is_failed(planned: PlannedAction) -> bool:
     return planned.action == "failed"
-
-
-def _cost(starting: list[Trial], seconds_by_group: Mapping[str, float]) -> Cost:
-    known = [seconds_by_group[t.group_id] for t in starting if t.group_id in seconds_by_group]
-    return Cost(sum(known), len(starting) - len(known))

@@ -7,9 +7,10 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
+from launcher.cost.words import cost_lines, hours_text
 from launcher.plan import Plan
 from launcher.policy import POLICY_TEXT
-from launcher.text import count, duration, one_line, print_lines
+from launcher.text import count, one_line, print_lines
 
 MOST_ROWS = 40
 """Trials listed one by one; the rest is counted."""
@@ -47,7 +48,9 @@ def plan_lines(plan: Plan) -> list[str]:
         lines[0] += f", from {plan.cells:,} combinations"
     lines += [f"note: {note}" for note in plan.notes]
     if plan.jobs:
-        lines += [_jobs_line(plan), _resources_line(plan), _cost_line(plan)]
+        lines += [_jobs_line(plan), _resources_line(plan)]
+    if plan.cost is not None:
+        lines += cost_lines(plan.cost)
     lines += _why(plan)
     if plan.jobs:
         lines.append(f"policy: {POLICY_TEXT}")
@@ -75,15 +78,6 @@ def _resources_line(plan: Plan) -> str:
     return f"resources: {plan.backend}, {several}{count(size.cpus, 'core')}{gpus} a job, {at_once}"
 
 
-def _cost_line(plan: Plan) -> str:
-    starting, unknown = plan.starting(), plan.cost.unknown
-    if unknown == starting:
-        return "cost: unknown, as no other seed of these trials has finished"
-    total = duration(plan.cost.seconds)
-    tail = f"; unknown for {count(unknown, 'trial')}" if unknown else ""
-    return f"cost: {total} of training for {count(starting - unknown, 'trial')}{tail}"
-
-
 def _why(plan: Plan) -> list[str]:
     """Each reason for what happens to trials: whole, and once for all trials that share it."""
     reasons = Counter(
@@ -105,7 +99,9 @@ def _why(plan: Plan) -> list[str]:
 
 def _table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("trial", "name", "action", "job"):
+    costs = plan.cost.trials if plan.cost is not None else {}
+    unit = plan.cost.unit if plan.cost is not None else "cost"
+    for column in ("trial", "name", "action", "job", unit):
         table.add_column(column, overflow="fold", no_wrap=column != "name")
     jobs = {
         trial.trial_id: str(number)
@@ -115,5 +111,7 @@ def _table(plan: Plan) -> Table:
     for planned in plan.actions[:MOST_ROWS]:
         trial = planned.trial
         action = planned.reason if planned.reason in _PLAIN_REASONS[:2] else planned.action
-        table.add_row(trial.trial_id, trial.name, action, jobs.get(trial.trial_id, "-"))
+        job, share = jobs.get(trial.trial_id, "-"), costs.get(trial.trial_id)
+        hours = "-" if share is None else hours_text(share.hours)
+        table.add_row(trial.trial_id, trial.name, action, job, hours)
     return table

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from deit_core.errors import RunDirError, UserError
 from deit_core.records import StatusRecord
 from deit_core.run_dir import RunDir, write_json
 from launcher.backends.base import Backend, Job
-from launcher.expand import Trial
+from launcher.cost.of_plan import with_cost
 from launcher.locks import locked
 from launcher.observe import NOTHING, Observation, TrialJob, observe
 from launcher.plan import NO_WISH, STARTS, Plan, PlannedJob, Situation, Wish, make_plan
@@ -57,7 +57,7 @@ def preview(runs: Path, request: Request, backend: Backend) -> Plan:
     """
     sweep_dir = choose_folder(runs, request.name, request.digest)
     observations = observe(_locate(runs, sweep_dir, request), backend)
-    return _plan(request, observations, backend, NO_WISH)
+    return _plan(runs, request, observations, backend, NO_WISH)
 
 
 def why_refused(plan: Plan) -> str | None:
@@ -96,7 +96,7 @@ def reconcile(
         sweep_dir = choose_folder(runs, request.name, request.digest)
         found = _locate(runs, sweep_dir, request)
         seen = observe(found, backend)
-        plan = _plan(request, seen, backend, NO_WISH)  # refuses before anything is written
+        plan = _plan(runs, request, seen, backend, NO_WISH)  # refuses before anything is written
         check_inputs(item.trial for item in plan.actions if item.action in STARTS)
         paths = create_trials(sweep_dir, request.expansion.trials, found)
         sweep_dir.write_plan(request.record(_created_utc(sweep_dir)), request.text)
@@ -113,7 +113,7 @@ def continue_sweep(sweep_dir: SweepDir, request: Request, backend: Backend, wish
     with locked(sweep_dir.lock_file):
         found = _locate(sweep_dir.runs, sweep_dir, request)
         seen = observe(found, backend)
-        plan = _plan(request, seen, backend, wish)
+        plan = _plan(sweep_dir.runs, request, seen, backend, wish)
         paths = create_trials(sweep_dir, request.expansion.trials, found)
         return _carry_out(Outcome(sweep_dir, plan, paths), seen, request.resources, backend)
 
@@ -136,7 +136,11 @@ def _carry_out(
 
 
 def _plan(
-    request: Request, observations: Mapping[str, Observation], backend: Backend, wish: Wish
+    runs: Path,
+    request: Request,
+    observations: Mapping[str, Observation],
+    backend: Backend,
+    wish: Wish,
 ) -> Plan:
     for seen in observations.values():
         if seen.condition == "damaged":
@@ -145,29 +149,9 @@ def _plan(
         observations=observations,
         backend=backend.name,
         capacity=backend.capacity(),
-        seconds_by_group=_seconds_by_group(request.expansion.trials, observations),
     )
-    return make_plan(request.name, request.expansion, request.resources, situation, wish)
-
-
-def _seconds_by_group(
-    trials: Sequence[Trial], observations: Mapping[str, Observation]
-) -> dict[str, float]:
-    """Training time of one finished trial of each group that has trials to come."""
-    done, open_groups = {}, set()
-    for trial in trials:
-        seen = observations.get(trial.trial_id)
-        if seen is not None and seen.condition == "completed":
-            done[trial.group_id] = seen
-        else:
-            open_groups.add(trial.group_id)
-    seconds = {}
-    for group_id in open_groups & done.keys():
-        path = done[group_id].path
-        summary = RunDir(path).read_summary() if path else None
-        if summary is not None:
-            seconds[group_id] = summary.train_s / max(1, summary.cohort_size)
-    return seconds
+    plan = make_plan(request.name, request.expansion, request.resources, situation, wish)
+    return with_cost(plan, runs, request.expansion, request.resources, observations)
 
 
 # writing things down -------------------------------------------------------------------------
