@@ -19,9 +19,20 @@ State = Literal["pending", "running", "preempted", "completed", "failed", "prune
 FINISHED_STATES: frozenset[str] = frozenset({"completed", "failed", "pruned"})
 """States that no running process will change any more."""
 
-FailureKind = Literal["diverged", "user_error", "crashed", "lost", "dependency"]
+FailureKind = Literal[
+    "diverged",
+    "user_error",
+    "crashed",
+    "lost",
+    "dependency",
+    "timeout",
+    "gpu_memory",
+    "host_memory",
+    "node_failure",
+]
 """Why a trial failed: a non-finite loss; a config, data or disk the user can mend; an exception;
-a process that vanished; a teacher that failed."""
+a process that vanished; a teacher that failed; the time limit, before any progress; too little
+memory on the GPU, on the host; a node that went away."""
 
 
 class Record(BaseModel):
@@ -94,6 +105,8 @@ class StatusRecord(Record):
     state: State = "pending"
     reason: str | None = None
     failure: FailureKind | None = None
+    cause: str | None = None
+    """What ended the latest attempt of a trial that waits for its next one, or failed."""
     attempt: int = 0
     """Number of times a job has started this trial."""
     step: int = 0

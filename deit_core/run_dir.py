@@ -146,6 +146,10 @@ class RunDir:
         """What a process beside the first one prints; the first has stdout and stderr apart."""
         return self.job_dir / f"rank{rank}.log"
 
+    def rank_logs(self) -> list[Path]:
+        """What the processes beside the first one have printed, by rank."""
+        return sorted(self.job_dir.glob("rank*.log"), key=lambda log: (len(log.name), log.name))
+
     # identity and config -------------------------------------------------------------------
 
     def create(self, trial: TrialRecord, config: RunConfig) -> None:

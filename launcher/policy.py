@@ -1,50 +1,89 @@
-"""What happens to a trial after an attempt has ended: the retry policy, pure.
+"""What happens to a trial after an attempt has ended: the retry policy by cause, pure.
 
-- completed, diverged, a user's error, a failed teacher: settled.
-- preempted (it saved and left): resumed, as often as that happens.
-- crashed or vanished: resumed, until `MAX_FAILURES` attempts in a row brought it no further.
+| cause                                       | what follows                                       |
+|---------------------------------------------|----------------------------------------------------|
+| completed, diverged, user_error, dependency | settled                                            |
+| cancelled                                   | left as it is; `sweep` or `retry` goes on with it  |
+| preempted, paused, node_failure             | again, as often as that happens                    |
+| timeout                                     | again; fails after `max_requeues` without progress |
+| crashed, lost                               | again; fails after `max_requeues` without progress |
+| gpu_memory                                  | once more; fails after two without progress        |
+| host_memory                                 | again with 1.5 times the memory, at most twice     |
+
+"Without progress" counts attempts in a row that brought the trial no further; one that did makes
+the count start anew, so a trial that gets on is never given up. While trials of a cohort are in one
+process nobody can say which of them is to blame: instead of failing they go on one by one.
 """
 
 from __future__ import annotations
 
-import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deit_core.records import FINISHED_STATES, FailureKind, StatusRecord
+from launcher.attempts import Cause
+from launcher.resources import Resources
 
-MAX_FAILURES = 3
-"""Attempts in a row without a result and without progress before a trial counts as failed."""
+MAX_REQUEUES: int = Resources.model_fields["max_requeues"].default
 
 SOLO_AFTER = 2
-"""After so many such failures the trials of a cohort go on one by one: one may sink the others."""
+"""After so many failures in a row the trials of a cohort go on one by one: one may sink the others.
+"""
+
+MEM_STEP = 1.5
+"""By how much more memory is asked for after the host's ran out."""
+MEM_STEPS = 2
+
+MEMORY_LIMITS: Mapping[Cause, int] = {"gpu_memory": 2, "host_memory": 1 + MEM_STEPS}
+"""Attempts in a row without progress before a trial fails. On a GPU another process may have held
+the memory, so the same is tried once more; it is not split into smaller batches by itself, as that
+would be another trial."""
 
 CANCELLED = "cancelled by the user"
-EXIT_USER_ERROR = 2
 
 POLICY_TEXT = (
-    "preempted, crashed or vanished: resumed by itself "
-    f"(failed after {MAX_FAILURES} attempts in a row without progress); "
-    "diverged or your error: only by `deit-launch retry`"
+    "preempted, or its node failed: resumed, always; timed out, crashed or vanished: resumed "
+    "(failed after `resources.max_requeues` in a row without progress); out of memory: once more "
+    f"on a GPU, with {MEM_STEP} times the memory on the host; diverged or your error: only by "
+    "`deit-launch retry`, and 3 of your errors in a minute stop the sweep"
 )
+
+_SETTLED: frozenset[Cause] = frozenset({"completed", "diverged", "user_error", "dependency"})
+_UNCOUNTED: frozenset[Cause] = frozenset({"preempted", "paused", "node_failure"})
+_KINDS: Mapping[Cause, FailureKind] = {
+    "timeout": "timeout",
+    "gpu_memory": "gpu_memory",
+    "host_memory": "host_memory",
+    "node_failure": "node_failure",
+    "diverged": "diverged",
+    "user_error": "user_error",
+    "crashed": "crashed",
+    "lost": "lost",
+    "dependency": "dependency",
+}
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt of one trial, after its process is gone."""
+    """One attempt of one trial, after its processes are gone."""
 
     status: StatusRecord
-    has_result: bool
-    """Whether summary.json is there."""
-    exit_code: int | None
-    """Negative: killed by that signal; None: nobody saw it end."""
+    cause: Cause
+    reason: str | None = None
+    """What went wrong, in words."""
     failures: int = 0
     """Attempts in a row before this one that brought no progress."""
+    memory_failures: int = 0
+    """Those of them that ran out of memory."""
     furthest_step: int = 0
     """Furthest step that earlier attempts had reached."""
     alone: bool = True
     """False for a member of a cohort."""
-    complaint: str | None = None
-    """The last error the process printed."""
+
+    @property
+    def progressed(self) -> bool:
+        """Whether it came further than all before it."""
+        return self.status.step > self.furthest_step
 
 
 @dataclass(frozen=True)
@@ -53,7 +92,8 @@ class Verdict:
 
     again: bool
     status: StatusRecord
-    failures: int
+    failures: int = 0
+    memory_failures: int = 0
 
 
 def is_settled(status: StatusRecord, *, has_result: bool) -> bool:
@@ -61,50 +101,64 @@ def is_settled(status: StatusRecord, *, has_result: bool) -> bool:
     return has_result or status.state in FINISHED_STATES
 
 
-def judge(attempt: Attempt) -> Verdict:
+def judge(attempt: Attempt, max_requeues: int = MAX_REQUEUES) -> Verdict:
     """Apply the policy to one trial of an attempt that has ended."""
-    status = attempt.status
-    if attempt.has_result:
-        done = status.model_copy(update={"state": "completed", "failure": None, "reason": None})
-        return Verdict(False, done, 0)
-    crashed = status.state == "failed" and status.failure in ("crashed", "lost")
-    if status.state in FINISHED_STATES and not crashed:
-        return Verdict(False, status, 0)
-    if status.state == "preempted":
-        return Verdict(True, status, 0)
-    return _after_failure(attempt)
+    cause = attempt.cause
+    if cause == "completed":
+        return Verdict(False, _with(attempt.status, "completed", None, None))
+    if cause in _SETTLED:
+        return _after_settling(attempt)
+    failures = 0 if attempt.progressed else attempt.failures
+    memory_failures = 0 if attempt.progressed else attempt.memory_failures
+    if cause in _UNCOUNTED or (cause == "timeout" and attempt.progressed):
+        status = _with(attempt.status, "preempted", attempt.reason, cause)
+        return Verdict(True, status, failures, memory_failures)
+    if cause == "cancelled":
+        status = _with(attempt.status, "preempted", attempt.reason or CANCELLED, cause)
+        return Verdict(False, status, failures, memory_failures)
+    return _after_failure(attempt, failures + 1, memory_failures, max_requeues)
 
 
-def _after_failure(attempt: Attempt) -> Verdict:
-    status = attempt.status
-    progressed = status.step > attempt.furthest_step
-    failures = 1 if progressed else attempt.failures + 1
-    what, kind = _describe(attempt)
-    if attempt.exit_code == EXIT_USER_ERROR and status.state != "failed":
-        failures = MAX_FAILURES if attempt.alone else max(failures, SOLO_AFTER)
-    if failures < MAX_FAILURES:
-        note = f"{what}; resumes (failure {failures} of {MAX_FAILURES} without progress)"
-        return Verdict(True, _with(status, "preempted", note, None), failures)
-    return Verdict(False, _with(status, "failed", what, kind), failures)
+def _after_settling(attempt: Attempt) -> Verdict:
+    """A failure that an attempt alone settles; in a cohort it may be another trial's."""
+    named = attempt.status.state in FINISHED_STATES  # the trainer says that it is this trial's
+    if attempt.alone or named:
+        return Verdict(False, _failed(attempt))
+    note = f"{attempt.reason}; goes on apart from its cohort"
+    return Verdict(True, _with(attempt.status, "preempted", note, attempt.cause), SOLO_AFTER)
 
 
-def _with(status: StatusRecord, state: str, reason: str, failure: str | None) -> StatusRecord:
-    update = {"state": state, "reason": reason, "failure": failure, "eta_s": None}
+def _after_failure(
+    attempt: Attempt, failures: int, memory_failures: int, max_requeues: int
+) -> Verdict:
+    count, limit = failures, max_requeues
+    if attempt.cause in MEMORY_LIMITS:
+        memory_failures += 1
+        count, limit = memory_failures, MEMORY_LIMITS[attempt.cause]
+    if count >= limit and attempt.alone:
+        return Verdict(False, _failed(attempt), failures, memory_failures)
+    if count >= limit:
+        failures = max(failures, SOLO_AFTER)
+        note = f"{attempt.reason}; goes on apart from its cohort"
+    else:
+        note = f"{attempt.reason}; resumes (failure {count} of {limit} without progress)"
+    status = _with(attempt.status, "preempted", note, attempt.cause)
+    return Verdict(True, status, failures, memory_failures)
+
+
+def _failed(attempt: Attempt) -> StatusRecord:
+    status = _with(attempt.status, "failed", attempt.reason, attempt.cause)
+    kind = _KINDS.get(attempt.cause, "crashed")
+    return status.model_copy(update={"failure": kind})
+
+
+def _with(
+    status: StatusRecord, state: str, reason: str | None, cause: Cause | None
+) -> StatusRecord:
+    update = {"state": state, "reason": reason, "failure": None, "cause": cause, "eta_s": None}
     return status.model_copy(update=update)
 
 
-def _describe(attempt: Attempt) -> tuple[str, FailureKind]:
-    """What went wrong, in words, and its kind."""
-    status, code = attempt.status, attempt.exit_code
-    if status.state == "failed":
-        return status.reason or "crashed", status.failure or "crashed"
-    where = f"at step {status.step}" if status.step else "before its first step"
-    if code == EXIT_USER_ERROR:
-        return attempt.complaint or f"the job refused to start {where}", "user_error"
-    if code is None:
-        return f"its process vanished {where}", "lost"
-    if code < 0:
-        hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-        return f"its process was killed by {signal.Signals(-code).name}{hint} {where}", "lost"
-    said = f": {attempt.complaint}" if attempt.complaint else ""
-    return f"its process ended with exit code {code} {where}{said}", "crashed"
+def more_memory(factor: float) -> float:
+    """The next factor by which to ask for more host memory; the last one stays."""
+    return min(factor * MEM_STEP, MEM_STEP**MEM_STEPS)

@@ -89,6 +89,7 @@ class LocalBackend:
             gpus_granted=slots.gpus,
             group=job.group,
             max_parallel=job.max_parallel,
+            max_requeues=job.resources.max_requeues,
             environment=self.environment.digest,
             command=self.command,
             code=None if job.code is None else str(job.code),

@@ -10,10 +10,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from deit_core.rendezvous import RANK_VARIABLES
-from deit_core.run_dir import RunDir
 from launcher.backends.local_queue import LocalQueue, QueuedJob
 from launcher.locks import take_lock
-from launcher.output import SEPARATOR, open_output
+from launcher.output import open_output
 
 # The shell writes its process id and becomes the trainer, so the id is on disk even if the runner
 # dies at the moment it starts the job.
@@ -84,20 +83,6 @@ def _environment(queue: LocalQueue, job: QueuedJob, gpus: Sequence[str]) -> dict
         "PYTHONUNBUFFERED": "1",
         **({} if job.code is None else {"PYTHONPATH": job.code}),
     }
-
-
-def last_complaint(run: RunDir) -> str | None:
-    """The last `error: …` line in a trial's stderr since its latest attempt began."""
-    try:
-        lines = run.stderr_file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in reversed(lines):
-        if line.startswith(SEPARATOR):
-            return None
-        if line.startswith("error: "):
-            return line.removeprefix("error: ")
-    return None
 
 
 def ask_to_stop(queue: LocalQueue, tag: str) -> bool:

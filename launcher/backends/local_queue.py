@@ -22,13 +22,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from pydantic import Field
 
 from deit_core.errors import RunDirError
 from deit_core.records import Record
 from deit_core.run_dir import read_json, write_atomic, write_json
+from launcher.backends.progress import JobProgress
+from launcher.policy import MAX_REQUEUES
 from launcher.repair import is_damaged
 
 _TAG = re.compile(r"^[\w.-]+$")
@@ -49,6 +48,8 @@ class QueuedJob(Record):
     """GPUs that it may be given, by the names its submitter has for them."""
     group: str = ""
     max_parallel: int | None = None
+    max_requeues: int = MAX_REQUEUES
+    """Attempts in a row without progress before a trial counts as failed."""
     environment: str = ""
     """Digest of the submitter's environment."""
     command: tuple[str, ...]
@@ -58,23 +59,6 @@ class QueuedJob(Record):
     cwd: str
     submitted_unix_s: float
     submitted_by: str = ""
-
-
-class JobProgress(Record):
-    """progress/<tag>.json."""
-
-    state: Literal["queued", "running"] = "queued"
-    attempt: int = 0
-    gpus: tuple[str, ...] = ()
-    """Names of the GPUs that the running attempt has."""
-    running: tuple[str, ...] = ()
-    """Run directories that the running attempt trains."""
-    solo: bool = False
-    """One trial at a time: set when the cohort went down together."""
-    failures: dict[str, int] = Field(default_factory=dict)
-    """Attempts in a row that ended without a result and without progress, by run directory."""
-    steps: dict[str, int] = Field(default_factory=dict)
-    """Furthest step seen at the end of an attempt, by run directory."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -19,9 +20,17 @@ from pathlib import Path
 
 from deit_core.errors import DeitError, RunDirError, SchemaError
 from deit_core.run_dir import RunDir
+from launcher.attempts import Start, note_start
 from launcher.backends import local_process
-from launcher.backends.local_endings import conclude, fail_dependants, note_unstarted, open_trials
-from launcher.backends.local_queue import JobProgress, LocalQueue, QueuedJob
+from launcher.backends.endings import (
+    Ending,
+    conclude,
+    fail_dependants,
+    note_unstarted,
+    open_trials,
+)
+from launcher.backends.local_queue import LocalQueue, QueuedJob
+from launcher.backends.progress import JobProgress
 from launcher.locks import locked
 from launcher.observe import DependencyState, dependency_state
 
@@ -188,13 +197,15 @@ class Runner:
 
     def _settle(self, tag: str, live: LiveJob, exit_code: int | None, said: str = "") -> None:
         self.log(f"job {tag}: attempt {live.progress.attempt} ended with {exit_code} {said}")
-        if tag in self._cancelled:
+        stopped = tag in self._cancelled
+        ending = Ending(exit_code, said or None, cause="cancelled" if stopped else None)
+        live.progress = conclude(live.progress, ending, tag, live.job.max_requeues)
+        if stopped:
             self._drop(tag, "cancelled")
             return
-        live.progress = conclude(live.progress, exit_code, said or None)
         live.process = None
         live.kill_at = None
-        if open_trials(live.job, self.log):
+        if open_trials(tag, live.job.run_dirs, self.log):
             self.queue.write_progress(tag, live.progress)
         else:
             self._drop(tag, "done")
@@ -239,7 +250,7 @@ class Runner:
 
     def _release(self, tag: str, job: QueuedJob, teacher: Path, *, failed: bool) -> None:
         """Take a job out of the queue whose teacher failed, or that nobody trains."""
-        waiting = open_trials(job, self.log)
+        waiting = open_trials(tag, job.run_dirs, self.log)
         if failed:
             fail_dependants(waiting, teacher)
             self._drop(tag, f"its teacher {teacher.name} failed")
@@ -253,7 +264,7 @@ class Runner:
         if gpus is None:
             self._full = True
             return
-        run_dirs = open_trials(live.job, self.log)
+        run_dirs = open_trials(tag, live.job.run_dirs, self.log)
         if live.progress.solo:
             run_dirs = run_dirs[:1]
         if not run_dirs:
@@ -269,6 +280,8 @@ class Runner:
             "running": tuple(run_dirs),
         }
         running = waiting.model_copy(update=update)
+        here = (socket.gethostname(),)
+        note_start(run_dirs, Start(tag, "local", tag, here, live.job.processes))
         self.queue.write_progress(tag, running)
         live.progress = running  # only now: what could not be written has not begun
         self.log(f"job {tag}: attempt {running.attempt} starts {len(run_dirs)} trials")
