@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the package slurm_cluster
+sys.path.insert(0, str(Path(__file__).parents[1] / "launcher"))  # stand-ins for trainers
 
 from slurm_cluster.fixtures import make_cluster, shared_cluster, slurm_cluster
 

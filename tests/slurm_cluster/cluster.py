@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import signal
-import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from slurm_cluster import conf, processes
+from slurm_cluster import conf, processes, programs, system
 from slurm_cluster.conf import Layout
 from slurm_cluster.daemons import Daemons
 from slurm_cluster.options import ClusterOptions
+from slurm_cluster.processes import Process
 from slurm_cluster.waiting import wait_until
 
 DEFAULT = ClusterOptions()
+START_S = 60
+"""Seconds that a daemon may take to answer on a busy machine; most need a fraction of one."""
 
 
 class ClusterError(Exception):
@@ -30,21 +31,25 @@ class SlurmCluster:
     """munged, mariadbd, slurmdbd, slurmctld and one slurmd a node, as a context manager."""
 
     def __init__(self, folder: Path, options: ClusterOptions = DEFAULT) -> None:
-        if len(str(folder)) > 80 or " " in str(folder):
+        """Plan a cluster in an empty folder; entering the context starts it.
+
+        Raises:
+            ClusterError: The folder's path cannot be used.
+        """
+        if len(str(folder)) > 80 or any(character.isspace() for character in str(folder)):
             raise ClusterError(
-                f"folder {folder} of a cluster: use a path of at most 80 characters without spaces "
-                "(sockets lie in it, and slurm.conf names it)"
+                f"a cluster in {folder}: use a folder whose path has at most 80 characters and no "
+                "spaces (sockets lie in it, and slurm.conf names it)"
             )
         self.options = options
-        controller, database, *nodes = free_ports(options.nodes + 2)
+        controller, database, *nodes = system.free_ports(options.nodes + 2)
         self.layout = Layout(folder, controller, database, tuple(nodes))
-        self.daemons: Daemons
 
     # --- life -------------------------------------------------------------------------------
 
     def __enter__(self) -> SlurmCluster:
         self._write_files()
-        self.daemons = Daemons(self.layout.logs)
+        self._daemons = Daemons(self.layout.logs)
         try:
             self._start_everything()
         except BaseException:
@@ -61,25 +66,25 @@ class SlurmCluster:
         self.stop()
 
     def stop(self) -> None:
-        """End all daemons and whatever jobs still run; nothing is saved."""
-        self.daemons.stop()
+        """Kill all daemons and whatever jobs still run; the folder stays as it is."""
+        self._daemons.stop()
 
     def _write_files(self) -> None:
         layout, options = self.layout, self.options
         layout.folder.mkdir(parents=True, exist_ok=True)
-        layout.folder.chmod(0o755)
-        for folder in (layout.logs, layout.folder / "state"):
+        for folder in (layout.logs, layout.state):
             folder.mkdir()
-        write_private(layout.munge_key, secrets.token_bytes(128))
-        write_private(layout.slurmdbd_conf, conf.slurmdbd_conf(layout).encode())
+        system.write_private(layout.munge_key, secrets.token_bytes(128))
+        system.write_private(layout.slurmdbd_conf, conf.slurmdbd_conf(layout).encode())
         layout.slurm_conf.write_text(conf.slurm_conf(layout, options))
-        (layout.folder / "gres.conf").write_text(conf.gres_conf(layout, options))
-        (layout.folder / "plugstack.conf").touch()
+        layout.gres_conf.write_text(conf.gres_conf(layout, options))
+        layout.plugstack_conf.touch()
         for index in range(options.gpus_per_node):
-            os.mknod(layout.gpu(index), 0o600 | 0o020000, os.makedev(1, 3))
+            system.make_gpu(layout.gpu(index))
 
     def _start_everything(self) -> None:
-        self._start_munge()
+        self._start("munged", programs.munged(self.layout))
+        self.wait_until(self.layout.munge_socket.exists, START_S)
         if self.options.accounting:
             self._start_database()
             self.start_accounting()
@@ -87,135 +92,152 @@ class SlurmCluster:
         self.start_slurmctld()
         for node in self.options.node_names:
             self.start_slurmd(node)
-        self.wait_until(self._all_idle, 20)
-
-    def _start_munge(self) -> None:
-        layout = self.layout
-        self.daemons.start(
-            "munged",
-            [
-                *("munged", "--foreground", "--force", "--num-threads=4"),
-                f"--socket={layout.munge_socket}",
-                f"--key-file={layout.munge_key}",
-                f"--pid-file={layout.folder}/munged.pid",
-                f"--seed-file={layout.folder}/munged.seed",
-                f"--log-file={layout.logs}/munged.log",
-            ],
-            self.environ,
-        )
-        wait_until(layout.munge_socket.exists, 10, "munged")
+        self.wait_until(self.is_idle, START_S)
 
     def _start_database(self) -> None:
-        layout = self.layout
-        with (layout.logs / "mariadb-install-db.log").open("wb") as log:
+        with (self.layout.logs / "mariadb-install-db.log").open("wb") as log:
             subprocess.run(
-                [
-                    *("mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db"),
-                    f"--datadir={layout.mariadb_data}",
-                ],
+                programs.mariadb_install(self.layout),
                 check=True,
+                env=self.environ,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.daemons.start(
-            "mariadbd",
-            [
-                *("mariadbd", "--no-defaults", "--user=root", "--skip-grant-tables"),
-                *("--skip-networking", "--innodb-buffer-pool-size=64M"),
-                "--innodb-flush-log-at-trx-commit=0",
-                f"--datadir={layout.mariadb_data}",
-                f"--socket={layout.mariadb_socket}",
-                f"--pid-file={layout.folder}/mariadbd.pid",
-            ],
-            self.environ,
-        )
-        wait_until(layout.mariadb_socket.exists, 20, "mariadbd")
+        self._start("mariadbd", programs.mariadbd(self.layout))
+        self.wait_until(self.layout.mariadb_socket.exists, START_S)
 
     def _add_accounts(self) -> None:
-        for change in (
-            f"add cluster {conf.CLUSTER_NAME}",
-            f"add account {conf.ACCOUNT} cluster={conf.CLUSTER_NAME}",
-            "add qos limited set MaxSubmitJobsPerUser=20",
-            f"add user root account={conf.ACCOUNT} defaultaccount={conf.ACCOUNT}",
-            "modify user root set qos=normal,limited defaultqos=normal",
-        ):
+        for change in conf.ACCOUNTS:
             self.run(["sacctmgr", "--immediate", *change.split()])
 
-    def _all_idle(self) -> bool:
-        states = self.run(["sinfo", "--noheader", "--format=%T", "--partition=gpu"]).split()
-        return states == ["idle"]
+    def _start(self, name: str, argv: Sequence[str], **environ: str) -> None:
+        slurm_conf = str(self.layout.slurm_conf)
+        self._daemons.start(
+            name,
+            argv,
+            {"PATH": system.PATH, "SLURM_CONF": slurm_conf, "LANG": "C.UTF-8", **environ},
+        )
 
-    # --- daemons ----------------------------------------------------------------------------
+    # --- daemons, and how they fail ---------------------------------------------------------
 
     def start_accounting(self) -> None:
         """Start slurmdbd and wait until it answers."""
-        # The client library of MariaDB takes the socket from this variable.
-        environ = {**self.environ, "MYSQL_UNIX_PORT": str(self.layout.mariadb_socket)}
-        self.daemons.start("slurmdbd", ["slurmdbd", "-D"], environ)
-        self.wait_until(lambda: listens(self.layout.database_port), 20)
+        # MariaDB's client library takes the path of the socket from this variable.
+        socket = str(self.layout.mariadb_socket)
+        self._start("slurmdbd", programs.slurmdbd(), MYSQL_UNIX_PORT=socket)
+        self.wait_until(lambda: system.listens(self.layout.database_port), START_S)
 
     def stop_accounting(self) -> None:
-        """Kill slurmdbd: `sacct` fails, slurmctld keeps what it has to say for later."""
-        self.daemons.kill("slurmdbd")
+        """Kill slurmdbd: `sacct` fails; slurmctld keeps what it has to say until it is back."""
+        self._daemons.kill("slurmdbd")
 
     def start_slurmctld(self) -> None:
-        """Start the controller on the state that it left and wait until it answers."""
-        self.daemons.start("slurmctld", ["slurmctld", "-D"], self.environ)
-        self.wait_until(lambda: self.try_run(["scontrol", "ping"]).returncode == 0, 20)
+        """Start the controller on the state that it left, and wait until it answers."""
+        self._start("slurmctld", programs.slurmctld())
+        self.wait_until(lambda: self.try_run(["scontrol", "ping"]).returncode == 0, START_S)
 
-    def stop_slurmctld(self, number: int = signal.SIGTERM) -> None:
-        """End the controller; with SIGKILL it saves nothing that it had not saved before."""
-        self.daemons.kill("slurmctld", number)
+    def stop_slurmctld(self, *, kill: bool = False) -> None:
+        """End the controller; with `kill`, by SIGKILL, as when its machine goes down."""
+        self._daemons.kill("slurmctld", signal.SIGKILL if kill else signal.SIGTERM)
 
-    def restart_slurmctld(self, number: int = signal.SIGTERM) -> None:
-        """Stop the controller and start it again."""
-        self.stop_slurmctld(number)
+    def restart_slurmctld(self, *, kill: bool = False) -> None:
+        """Stop the controller and start it again; jobs go on meanwhile."""
+        self.stop_slurmctld(kill=kill)
         self.start_slurmctld()
 
     def start_slurmd(self, node: str) -> None:
-        """Start a node's daemon, without waiting for it."""
-        self.daemons.start(f"slurmd-{node}", ["slurmd", "-D", "-N", node], self.environ)
+        """Start a node's daemon; the node takes jobs again some seconds later."""
+        self._start(f"slurmd-{node}", programs.slurmd(node), **{processes.NODE: node})
 
     def kill_slurmd(self, node: str) -> None:
-        """Kill a node's daemon with SIGKILL; its jobs go on."""
-        self.daemons.kill(f"slurmd-{node}")
+        """Kill a node's daemon; its jobs go on, until the controller misses it (SlurmdTimeout)."""
+        self._daemons.kill(f"slurmd-{node}")
 
     def fail_node(self, node: str) -> None:
-        """Lose a node at once: its daemon and all that its jobs run there, killed together."""
-        processes_there = [
-            process.pid
-            for process in processes.below(self.daemons.warden_pid)
-            if process.environ.get("SLURMD_NODENAME") == node
-        ]
+        """Lose a node at once: its daemon and all that jobs run there are killed together."""
+        there = [process for process in self.processes() if process.node == node]
         self.kill_slurmd(node)
-        for pid in processes_there:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # SLURM's own processes first: they would tell the controller of the jobs' ends.
+        self._kill(sorted(there, key=lambda process: bool(process.job_ids)))
+
+    def pids(self) -> dict[str, int]:
+        """Process ids of the running daemons, by name: `slurmctld`, `slurmd-node1`, …"""
+        return self._daemons.pids()
+
+    # --- jobs -------------------------------------------------------------------------------
+
+    def processes(self) -> list[Process]:
+        """All processes of the cluster: daemons, SLURM's own of each step, and the jobs'."""
+        return processes.below(self._daemons.warden_pid)
+
+    def job_processes(self, job_id: str) -> list[Process]:
+        """The processes that a job's own steps run now, by rank; not those of its batch script.
+
+        Args:
+            job_id: As SLURM writes it: `12`, or `12_3` for an element of an array.
+        """
+        found = [
+            process
+            for process in self.processes()
+            if job_id in process.job_ids and process.rank is not None
+        ]
+        return sorted(found, key=lambda process: (process.rank, process.pid))
+
+    def requeue(self, job_id: str) -> None:
+        """Send a running job back to the queue."""
+        self.run(["scontrol", "requeue", job_id])
+
+    def preempt(self, nodes: Sequence[str], seconds: int = 2) -> str:
+        """Take nodes away from their jobs, by a job of higher priority; returns its id."""
+        options = [
+            *("--parsable", "--partition=urgent", "--exclusive", "--time=1", "--output=/dev/null"),
+            *(f"--nodelist={','.join(nodes)}", f"--nodes={len(nodes)}", "--export=NONE"),
+        ]
+        return self.run(["sbatch", *options, f"--wrap=sleep {seconds}"]).strip()
 
     def recover(self) -> None:
-        """Cancel all jobs and bring back what a test has stopped."""
-        if self.options.accounting and not self.daemons.alive("slurmdbd"):
+        """Cancel all jobs and bring back what was stopped: afterwards the cluster is as new."""
+        alive = self.pids()
+        if self.options.accounting and "slurmdbd" not in alive:
             self.start_accounting()
-        if not self.daemons.alive("slurmctld"):
+        if "slurmctld" not in alive:
             self.start_slurmctld()
         for node in self.options.node_names:
-            if not self.daemons.alive(f"slurmd-{node}"):
+            if f"slurmd-{node}" not in alive:
                 self.start_slurmd(node)
-        self.run(["scancel", "--user=root", "--hurry"])
-        self.wait_until(lambda: not self.run(["squeue", "--noheader", "--all"]), 60)
-        self.wait_until(self._all_idle, 60)
+        self.run(["scancel", "--user=root"])
+        self._kill(process for process in self.processes() if process.job_ids)
+        self.wait_until(self._is_empty, START_S)
+        if drained := self.run(["sinfo", "--noheader", "--states=drain", "--format=%N"]).strip():
+            self.run(["scontrol", "update", f"NodeName={drained.split()[0]}", "State=RESUME"])
+        self.wait_until(self.is_idle, START_S)
+
+    def is_idle(self) -> bool:
+        """Whether all nodes are up and without jobs."""
+        states = self.run(["sinfo", "--noheader", "--format=%T", "--partition=gpu"])
+        return states.split() == ["idle"]
+
+    def _is_empty(self) -> bool:
+        return not self.run(["squeue", "--noheader", "--all"])
+
+    @staticmethod
+    def _kill(doomed: Iterable[Process]) -> None:
+        for process in doomed:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
 
     # --- commands ---------------------------------------------------------------------------
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment in which SLURM's commands talk to this cluster."""
-        environ = {name: value for name, value in os.environ.items() if not is_of_slurm(name)}
-        environ["SLURM_CONF"] = str(self.layout.slurm_conf)
-        environ["PATH"] = os.pathsep.join([environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-        if self.options.export_none:
-            environ["SLURM_EXPORT_ENV"] = "NONE"
-        return environ
+        """This process's environment, changed so that SLURM's commands talk to this cluster."""
+        bare = {"SLURM_EXPORT_ENV": "NONE"} if self.options.export_none else {}
+        return {
+            **system.without_slurm(dict(os.environ)),
+            "PATH": system.PATH,
+            "SLURM_CONF": str(self.layout.slurm_conf),
+            **bare,
+        }
 
     def run(self, argv: Sequence[str]) -> str:
         """Run a command on this cluster; returns its standard output.
@@ -231,7 +253,7 @@ class SlurmCluster:
     def try_run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command on this cluster, whatever comes of it."""
         return subprocess.run(
-            argv, check=False, env=self.environ, capture_output=True, text=True, timeout=60
+            argv, check=False, env=self.environ, capture_output=True, text=True, timeout=120
         )
 
     def wait_until(self, predicate: Callable[[], object], deadline_s: float) -> None:
@@ -246,52 +268,22 @@ class SlurmCluster:
             raise ClusterError(f"{error}\n{self.diagnose()}") from error
 
     def diagnose(self) -> str:
-        """Nodes, jobs and the ends of all logs: what to read when something went wrong."""
-        parts = [
-            self._output(["sinfo", "--long", "--Node"]),
-            self._output(["squeue", "--all", "--array", "--long"]),
-            *(f"== {log.name}\n{tail(log)}" for log in sorted(self.layout.logs.iterdir())),
-        ]
-        return "\n".join(parts)
+        """Daemons, nodes, jobs and the ends of all logs: what to read when something is wrong."""
+        questions = (
+            ["sinfo", "--Node", "--partition=gpu", "--long"],
+            ["squeue", "--all", "--array", "--long"],
+        )
+        return "\n".join(
+            [
+                f"daemons: {self.pids()}",
+                *(self._answer(argv) for argv in questions),
+                *(
+                    f"== {log.name}\n{system.tail(log)}"
+                    for log in sorted(self.layout.logs.iterdir())
+                ),
+            ]
+        )
 
-    def _output(self, argv: Sequence[str]) -> str:
+    def _answer(self, argv: Sequence[str]) -> str:
         done = self.try_run(argv)
         return f"== {' '.join(argv)}\n{done.stdout}{done.stderr}"
-
-
-def is_of_slurm(name: str) -> bool:
-    """Whether a variable is one that SLURM gives to jobs or takes as an option."""
-    return name.startswith(("SLURM", "SBATCH", "SRUN", "SALLOC", "SQUEUE", "SACCT", "SINFO"))
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, as munged and slurmdbd demand."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on.
-
-    Taken at random from below the range (from 32768) out of which the kernel serves outgoing
-    connections: a daemon that is killed must find its port free when it is started again.
-    """
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(10_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            if port not in found:
-                found.append(port)
-    return found
-
-
-def listens(port: int) -> bool:
-    """Whether something accepts connections on a port of the loopback interface."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def tail(path: Path, lines: int = 25) -> str:
-    """The last lines of a text file."""
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])

@@ -10,6 +10,14 @@ from slurm_cluster.options import ClusterOptions
 
 CLUSTER_NAME = "test"
 ACCOUNT = "vision"
+ACCOUNTS = (
+    f"add cluster {CLUSTER_NAME}",
+    f"add account {ACCOUNT} cluster={CLUSTER_NAME}",
+    "add qos limited set MaxSubmitJobsPerUser=20",
+    f"add user root account={ACCOUNT} defaultaccount={ACCOUNT}",
+    "modify user root set qos=normal,limited defaultqos=normal",
+)
+"""Arguments of sacctmgr: root's account, and the QOS that it may use."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,18 @@ class Layout:
     @property
     def slurmdbd_conf(self) -> Path:
         return self.folder / "slurmdbd.conf"
+
+    @property
+    def gres_conf(self) -> Path:
+        return self.folder / "gres.conf"
+
+    @property
+    def plugstack_conf(self) -> Path:
+        return self.folder / "plugstack.conf"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
 
     @property
     def logs(self) -> Path:
@@ -69,11 +89,11 @@ def slurm_conf(layout: Layout, options: ClusterOptions) -> str:
         "SlurmUser=root",
         "SlurmdUser=root",
         f"AuthInfo=socket={layout.munge_socket},cred_expire=5",
-        f"StateSaveLocation={folder}/state",
+        f"StateSaveLocation={layout.state}",
         f"SlurmdSpoolDir={folder}/spool-%n",
         f"SlurmctldPidFile={folder}/slurmctld.pid",
         f"SlurmdPidFile={folder}/slurmd-%n.pid",
-        f"PlugStackConfig={folder}/plugstack.conf",
+        f"PlugStackConfig={layout.plugstack_conf}",
         "ProctrackType=proctrack/linuxproc",
         "TaskPlugin=task/none",
         "MpiDefault=none",

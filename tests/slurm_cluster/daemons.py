@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ class Daemons:
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
+        self._lock = threading.Lock()
         self._pids: dict[str, int] = {}
         self._warden = subprocess.Popen(
             [sys.executable, "-I", warden.__file__],
@@ -42,9 +44,10 @@ class Daemons:
         }
         assert self._warden.stdin is not None
         assert self._warden.stdout is not None
-        self._warden.stdin.write(json.dumps(order) + "\n")
-        self._warden.stdin.flush()
-        self._pids[name] = int(self._warden.stdout.readline())
+        with self._lock:  # tests break things from threads of their own
+            self._warden.stdin.write(json.dumps(order) + "\n")
+            self._warden.stdin.flush()
+            self._pids[name] = int(self._warden.stdout.readline())
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Send one daemon a signal and wait for its end."""
@@ -54,21 +57,14 @@ class Daemons:
         wait_until(lambda: not is_alive(pid), 20, f"{name} to end")
 
     def pids(self) -> dict[str, int]:
-        """Process ids of the daemons that were started and not killed, by name."""
-        return dict(self._pids)
-
-    def alive(self, name: str) -> bool:
-        """Whether the daemon runs."""
-        return name in self._pids and is_alive(self._pids[name])
+        """Process ids of the daemons that run, by name."""
+        return {name: pid for name, pid in self._pids.items() if is_alive(pid)}
 
     def stop(self) -> None:
-        """End all daemons and all that they started."""
+        """End all daemons and all that they started, and return when nothing is left of them."""
         self._pids.clear()
-        if self._warden.poll() is None:
-            self._warden.communicate()
-        for pipe in (self._warden.stdin, self._warden.stdout):
-            assert pipe is not None
-            pipe.close()
+        self._warden.terminate()
+        self._warden.communicate()
 
 
 def is_alive(pid: int) -> bool:

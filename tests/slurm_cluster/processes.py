@@ -7,6 +7,9 @@ from pathlib import Path
 
 from slurm_cluster.warden import descendants
 
+NODE = "CLUSTER_NODE"
+"""Names the node in the environment of a slurmd, and so of its slurmstepds."""
+
 
 @dataclass(frozen=True)
 class Process:
@@ -17,9 +20,26 @@ class Process:
     environ: dict[str, str]
 
     @property
-    def is_step(self) -> bool:
-        """Whether it is SLURM's own process that looks after a step."""
-        return self.command.startswith("slurmstepd")
+    def node(self) -> str | None:
+        """The node that it runs on; None for the daemons that belong to none."""
+        return self.environ.get("SLURMD_NODENAME") or self.environ.get(NODE)
+
+    @property
+    def rank(self) -> int | None:
+        """Its task's number in a step; None for a batch script and what that starts."""
+        rank = self.environ.get("SLURM_PROCID")
+        return int(rank) if rank is not None and "SLURM_STEP_ID" in self.environ else None
+
+    @property
+    def job_ids(self) -> tuple[str, ...]:
+        """The names of its job: `14`, and `12_3` too if that is an element of an array."""
+        names = (
+            self.environ.get("SLURM_JOB_ID"),
+            "{SLURM_ARRAY_JOB_ID}_{SLURM_ARRAY_TASK_ID}".format_map(self.environ)
+            if "SLURM_ARRAY_TASK_ID" in self.environ
+            else None,
+        )
+        return tuple(name for name in names if name is not None)
 
 
 def below(pid: int) -> list[Process]:

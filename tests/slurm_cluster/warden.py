@@ -2,8 +2,8 @@
 
 Run as `python warden.py`, with a pipe from the owner as standard input. Each line of the pipe is
 a JSON object {"argv", "environ", "log"}: the warden starts that daemon and answers with its
-process id on a line of standard output. When the pipe closes, as it does when the owner is
-killed, the warden kills all its descendants. It adopts those whose parents have ended
+process id on a line of standard output. On SIGTERM, and when the owner is gone, however it ended,
+the warden kills all its descendants. It adopts those whose parents have ended
 (PR_SET_CHILD_SUBREAPER, prctl(2)), so a job's process cannot slip away by becoming a daemon.
 """
 
@@ -38,7 +38,10 @@ def main() -> None:
 
 
 def serve(owner: int) -> None:
-    """Start what the owner asks for; returns when it closes the pipe or is no longer there."""
+    """Start what the owner asks for; returns when the pipe is closed or the owner has ended.
+
+    The pipe alone would not tell: a child that the owner has forked may still hold its end.
+    """
     pending = b""
     while os.getppid() == owner:
         readable, _, _ = select.select([sys.stdin], [], [], 0.5)
