@@ -62,6 +62,8 @@ class AttemptRecord(Record):
     cause: Cause | None = None
     reason: str | None = None
     """What went wrong, in words."""
+    again: bool | None = None
+    """Whether the launcher goes on with the trial by itself."""
     scheduler: str | None = None
     """State and reason in the scheduler's words, such as `NODE_FAIL (NodeFail)`."""
     max_rss_gib: float | None = None

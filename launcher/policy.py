@@ -17,11 +17,11 @@ process nobody can say which of them is to blame: instead of failing they go on 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from deit_core.records import FINISHED_STATES, FailureKind, StatusRecord
-from launcher.attempts import Cause
+from launcher.attempts import AttemptRecord, Cause
 from launcher.resources import Resources
 
 MAX_REQUEUES: int = Resources.model_fields["max_requeues"].default
@@ -162,3 +162,41 @@ def _with(
 def more_memory(factor: float) -> float:
     """The next factor by which to ask for more host memory; the last one stays."""
     return min(factor * MEM_STEP, MEM_STEP**MEM_STEPS)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What counts of a trial's attempts so far."""
+
+    failures: int = 0
+    memory_failures: int = 0
+    host_memory: int = 0
+    """Attempts that had too little host memory."""
+    furthest_step: int = 0
+
+
+def tally(attempts: Iterable[AttemptRecord]) -> Tally:
+    """Add up attempts, oldest first, since the last after which the trial was left alone.
+
+    The counts are those that `judge` gave, without a cohort's.
+    """
+    counted = Tally()
+    for attempt in attempts:
+        if attempt.again is False:
+            counted = Tally()
+        elif attempt.cause is not None:
+            counted = _add(counted, attempt)
+    return counted
+
+
+def _add(before: Tally, attempt: AttemptRecord) -> Tally:
+    step = attempt.last_step or 0
+    further = step > before.furthest_step
+    counts = not (attempt.cause in _UNCOUNTED or (attempt.cause == "timeout" and further))
+    return Tally(
+        failures=(0 if further else before.failures) + counts,
+        memory_failures=(0 if further else before.memory_failures)
+        + (attempt.cause in MEMORY_LIMITS),
+        host_memory=before.host_memory + (attempt.cause == "host_memory"),
+        furthest_step=max(step, before.furthest_step),
+    )

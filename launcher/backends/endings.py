@@ -16,12 +16,12 @@ from deit_core.errors import RunDirError
 from deit_core.records import StatusRecord
 from deit_core.run_dir import RunDir
 from launcher.advice import SETTING, smaller_micro_batch
-from launcher.attempts import AttemptRecord, Cause, last_attempt, note_end
+from launcher.attempts import AttemptRecord, Cause, last_attempt, note_end, read_attempts
 from launcher.backends.progress import JobProgress
 from launcher.causes import describe, find_cause
 from launcher.evidence import Evidence, gather_evidence
 from launcher.observe import has_result, read_trial_job
-from launcher.policy import MAX_REQUEUES, SOLO_AFTER, Attempt, Verdict, is_settled, judge
+from launcher.policy import MAX_REQUEUES, SOLO_AFTER, Attempt, Verdict, is_settled, judge, tally
 from launcher.policy import more_memory as next_mem_factor
 from launcher.repair import mend_status, surviving_status
 
@@ -147,6 +147,8 @@ class _Concluding:
             ),
             self.max_requeues,
         )
+        if record.again is None:
+            note_end(run, record.model_copy(update={"again": verdict.again}))
         after = verdict.status.model_copy(update={"attempt": max(status.attempt, record.number)})
         _write(run, status, _advised(run, after, record.processes))
         return verdict
@@ -161,14 +163,8 @@ class _Concluding:
         cause: Cause = "completed"
         if not has_result(run):
             cause = find_cause(status, code, ending.cause, self.evidence)
-        started = mine or AttemptRecord(
-            number=max(status.attempt, last.number + 1 if last else 1),
-            tag=self.tag,
-            backend="",
-            started_unix_s=status.started_unix_s or self.now_unix_s,
-            first_step=self.progress.steps.get(str(run.path), 0),
-        )
-        record = started.model_copy(
+        started = mine or self._unnoted(run, status, last)
+        return started.model_copy(
             update={
                 "ended_unix_s": self.now_unix_s,
                 "last_step": status.step,
@@ -180,8 +176,18 @@ class _Concluding:
                 "max_rss_gib": ending.max_rss_gib,
             }
         )
-        note_end(run, record)
-        return record
+
+    def _unnoted(
+        self, run: RunDir, status: StatusRecord, last: AttemptRecord | None
+    ) -> AttemptRecord:
+        """An attempt of which the start is not on record, such as one of an earlier version."""
+        return AttemptRecord(
+            number=max(status.attempt, last.number + 1 if last else 1),
+            tag=self.tag,
+            backend="",
+            started_unix_s=status.started_unix_s or self.now_unix_s,
+            first_step=self.progress.steps.get(str(run.path), 0),
+        )
 
 
 def _advised(run: RunDir, status: StatusRecord, processes: int) -> StatusRecord:
@@ -202,6 +208,31 @@ def _write(run: RunDir, before: StatusRecord, after: StatusRecord) -> None:
         ended = after.state in ("failed", "completed")
         finished = (before.finished_unix_s or time.time()) if ended else None
         run.write_status(after.model_copy(update={"finished_unix_s": finished}))
+
+
+def carried(run_dirs: Sequence[str]) -> JobProgress:
+    """What a new job of these trials takes over from the jobs that the launcher itself ended.
+
+    A job that needs more memory, or other nodes, is submitted again; its failures still count. They
+    do not once a trial has failed for good, or was cancelled: then the user has asked for another
+    try.
+
+    Raises:
+        RunDirError: what is known of a trial's attempts cannot be read.
+    """
+    tallies = {path: tally(read_attempts(RunDir(path))) for path in run_dirs}
+    failures = {path: each.failures for path, each in tallies.items()}
+    starved = max((each.host_memory for each in tallies.values()), default=0)
+    factor = 1.0
+    for _ in range(starved):
+        factor = next_mem_factor(factor)
+    return JobProgress(
+        failures=failures,
+        memory_failures={path: each.memory_failures for path, each in tallies.items()},
+        steps={path: each.furthest_step for path, each in tallies.items()},
+        solo=max(failures.values(), default=0) >= SOLO_AFTER,
+        mem_factor=factor,
+    )
 
 
 def note_unstarted(run_dirs: Sequence[str], update: dict[str, str]) -> None:

@@ -33,6 +33,7 @@ from launcher.backends.local_queue import LocalQueue, QueuedJob
 from launcher.backends.progress import JobProgress
 from launcher.locks import locked
 from launcher.observe import DependencyState, dependency_state
+from launcher.siblings import attempts_beside, should_stop_sweep
 
 GRACE_S = 60.0
 """Seconds between the request to stop and SIGKILL: time to write a checkpoint."""
@@ -197,7 +198,7 @@ class Runner:
 
     def _settle(self, tag: str, live: LiveJob, exit_code: int | None, said: str = "") -> None:
         self.log(f"job {tag}: attempt {live.progress.attempt} ended with {exit_code} {said}")
-        stopped = tag in self._cancelled
+        stopped, trained = tag in self._cancelled, live.progress.running
         ending = Ending(exit_code, said or None, cause="cancelled" if stopped else None)
         live.progress = conclude(live.progress, ending, tag, live.job.max_requeues)
         if stopped:
@@ -209,6 +210,25 @@ class Runner:
             self.queue.write_progress(tag, live.progress)
         else:
             self._drop(tag, "done")
+        ended = [RunDir(path).read_status() for path in trained if Path(path).is_dir()]
+        if any(status.cause == "user_error" for status in ended):
+            self._stop_hopeless(live.job)
+
+    def _stop_hopeless(self, failed: QueuedJob) -> None:
+        """Take a sweep's waiting jobs out of the queue where its trials fail one after another."""
+        waiting = {
+            tag: live.job
+            for tag, live in self.jobs.items()
+            if live.job.group == failed.group and live.progress.state == "queued"
+        }
+        if not waiting or not failed.group:
+            return
+        since = max(job.submitted_unix_s for job in waiting.values())
+        why = should_stop_sweep(attempts_beside(failed.run_dirs[0], since), since)
+        if why is not None:
+            for tag, job in waiting.items():
+                note_unstarted(open_trials(tag, job.run_dirs, self.log), {"reason": why})
+                self._drop(tag, why)
 
     # queued jobs ----------------------------------------------------------------------------
 
