@@ -98,14 +98,26 @@ def read_json(path: Path) -> Any:
     Raises:
         RunDirError: missing, unreadable, or not JSON.
     """
+    values = _read_if_there(path)
+    if values is None:
+        raise RunDirError(f"{path} is missing")
+    return values
+
+
+def _read_if_there(path: Path) -> Any:
+    """Decode a JSON file; None where there is none. Raises RunDirError."""
     try:
-        return json.loads(path.read_bytes())
+        with open(path, "rb") as file:
+            values = json.load(file)
     except FileNotFoundError:
-        raise RunDirError(f"{path} is missing") from None
+        return None
     except OSError as error:
         raise RunDirError(f"cannot read {path}: {error.strerror}") from error
     except ValueError:
         raise RunDirError(f"{path} is damaged: it is not JSON") from None
+    if values is None:
+        raise RunDirError(f"{path} is damaged: it says null")
+    return values
 
 
 def _read_or_none(path: Path) -> Any:
@@ -116,28 +128,47 @@ def _read_or_none(path: Path) -> Any:
         return None
 
 
+class _File:
+    """Path of one file of a run directory, put together when it is first asked for.
+
+    A look at thousands of trials needs few of their many names.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __set_name__(self, owner: type[RunDir], attribute: str) -> None:
+        self.attribute = attribute
+
+    def __get__(self, run: RunDir, owner: type[RunDir]) -> Path:
+        path = run.path / self.name
+        run.__dict__[self.attribute] = path
+        return path
+
+
 class RunDir:
     """One trial's folder. Constructing it touches nothing on disk."""
 
+    trial_file = _File("trial.json")
+    config_file = _File("config.json")
+    env_file = _File("env.json")
+    status_file = _File("status.json")
+    metrics_file = _File("metrics.jsonl")
+    summary_file = _File("summary.json")
+    checkpoint_dir = _File("checkpoint")
+    weights_file = _File("checkpoint/model.safetensors")
+    ema_weights_file = _File("checkpoint/model_ema.safetensors")
+    export_dir = _File("export")
+    job_dir = _File("job")
+    stdout_file = _File("job/stdout.log")
+    stderr_file = _File("job/stderr.log")
+    lock_file = _File("job/lock")
+    job_file = _File("job/job.json")
+    attempts_file = _File("job/attempts.jsonl")
+    scheduler_log = _File("job/scheduler.log")
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.trial_file = self.path / "trial.json"
-        self.config_file = self.path / "config.json"
-        self.env_file = self.path / "env.json"
-        self.status_file = self.path / "status.json"
-        self.metrics_file = self.path / "metrics.jsonl"
-        self.summary_file = self.path / "summary.json"
-        self.checkpoint_dir = self.path / "checkpoint"
-        self.weights_file = self.checkpoint_dir / "model.safetensors"
-        self.ema_weights_file = self.checkpoint_dir / "model_ema.safetensors"
-        self.export_dir = self.path / "export"
-        self.job_dir = self.path / "job"
-        self.stdout_file = self.job_dir / "stdout.log"
-        self.stderr_file = self.job_dir / "stderr.log"
-        self.lock_file = self.job_dir / "lock"
-        self.job_file = self.job_dir / "job.json"
-        self.attempts_file = self.job_dir / "attempts.jsonl"
-        self.scheduler_log = self.job_dir / "scheduler.log"
 
     def __repr__(self) -> str:
         return f"RunDir({str(self.path)!r})"
@@ -190,9 +221,10 @@ class RunDir:
 
     def read_status(self) -> StatusRecord:
         """status.json; a pending status where there is none yet."""
-        if not self.status_file.exists():
+        values = _read_if_there(self.status_file)
+        if values is None:
             return StatusRecord()
-        return StatusRecord.from_json(read_json(self.status_file), str(self.status_file))
+        return StatusRecord.from_json(values, str(self.status_file))
 
     def write_status(self, status: StatusRecord) -> None:
         """Replace status.json (atomic, not fsynced: a lost heartbeat costs nothing)."""
@@ -308,9 +340,8 @@ class RunDir:
 
     def read_summary(self) -> SummaryRecord | None:
         """summary.json, or None before the end of training."""
-        if not self.summary_file.exists():
-            return None
-        return SummaryRecord.from_json(read_json(self.summary_file), str(self.summary_file))
+        values = _read_if_there(self.summary_file)
+        return None if values is None else SummaryRecord.from_json(values, str(self.summary_file))
 
     def analysis_file(self, weights: Weights = "last") -> Path:
         """Where the analysis of these weights is."""

@@ -9,9 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from deit_core.errors import RunDirError
 from deit_core.records import PlannedTrial, PlanRecord
-from deit_core.run_dir import RunDir
 from launcher.backends.base import Backend
 from launcher.observe import ACTIVE, NOTHING, Observation, observe
 from launcher.sweep_dir import SweepDir
@@ -50,6 +48,21 @@ class Row:
     """Image files that could not be read so far."""
     first_unreadable: str | None
     """The path of one of them."""
+    backend: str | None = None
+    """Where its job is, while it has one."""
+    job_detail: str | None = None
+    """What the scheduler says of the job, in its own words."""
+    held: bool = False
+    """Whether it is paused: its job waits until `deit-launch resume`."""
+    cause: str | None = None
+    """What ended its latest attempt, where it waits for the next one or failed."""
+
+    @property
+    def why(self) -> str | None:
+        """Why it is not running, in one line."""
+        if self.held:
+            return "held: `deit-launch resume` lets it go on"
+        return self.reason or (self.job_detail if self.state == "queued" else None)
 
 
 @dataclass(frozen=True)
@@ -66,8 +79,8 @@ class Snapshot:
         return dict(Counter(row.state for row in self.rows))
 
     def settled(self) -> bool:
-        """Whether nothing works on any trial."""
-        return not any(row.state in ACTIVE for row in self.rows)
+        """Whether nothing works on any trial, nor will by itself."""
+        return not any(row.state in ACTIVE and not row.held for row in self.rows)
 
     def all_completed(self) -> bool:
         """Whether every trial has a result."""
@@ -113,6 +126,7 @@ def _row(planned: PlannedTrial, seen: Observation, now: float) -> Row:
     status = seen.status
     beat = status.heartbeat_unix_s if seen.condition == "running" else None
     running = seen.condition == "running"
+    job = seen.job if seen.condition in ACTIVE else None
     return Row(
         trial_id=planned.trial_id,
         group_id=planned.group_id,
@@ -132,23 +146,20 @@ def _row(planned: PlannedTrial, seen: Observation, now: float) -> Row:
         train_loss=status.train_loss if running else None,
         eta_s=status.eta_s if running else None,
         heartbeat_age_s=None if beat is None else round(max(0.0, now - beat), 1),
-        job=seen.job.job_id if seen.job and seen.condition in ACTIVE else None,
+        job=job.job_id if job else None,
         path=None if seen.path is None else str(seen.path),
         unreadable_images=status.unreadable_images,
         first_unreadable=status.first_unreadable,
+        backend=job.backend if job else None,
+        job_detail=(seen.report.detail or None) if job and seen.report else None,
+        held=seen.held,
+        cause=None if seen.condition == "completed" else status.cause,
     )
 
 
 def _val_top1(seen: Observation) -> float | None:
     """The result where there is one, else the latest evaluation."""
-    if seen.condition == "completed" and seen.path is not None:
-        try:
-            summary = RunDir(seen.path).read_summary()
-        except RunDirError:
-            summary = None
-        if summary is not None:
-            return summary.val_top1
-    return seen.status.val_top1
+    return seen.status.val_top1 if seen.summary is None else seen.summary.val_top1
 
 
 def by_group(rows: tuple[Row, ...]) -> Mapping[str, list[Row]]:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Literal
 
 from deit_core.errors import RunDirError
-from deit_core.records import Record, StatusRecord
+from deit_core.records import Record, StatusRecord, SummaryRecord
 from deit_core.run_dir import RunDir, read_json
 from launcher.backends.base import Backend, JobReport
+from launcher.errors import LaunchError
 from launcher.repair import is_damaged, surviving_status
 
 REMOTE_STALE_S = 900.0
@@ -61,6 +62,13 @@ class Observation:
     """What is wrong with a damaged directory."""
     report: JobReport | None = None
     """What the backend says of the job, where it says anything."""
+    summary: SummaryRecord | None = None
+    """The result of a completed trial."""
+
+    @property
+    def held(self) -> bool:
+        """Whether its job waits because the user paused it."""
+        return self.condition == "queued" and self.report is not None and self.report.held
 
 
 NOTHING = Observation(None, "new")
@@ -95,8 +103,13 @@ class _Facts:
 
     run: RunDir
     status: StatusRecord
-    finished: bool
+    summary: SummaryRecord | None
     job: TrialJob | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a result."""
+        return self.summary is not None
 
 
 def observe(paths: Mapping[str, Path], backend: Backend) -> dict[str, Observation]:
@@ -119,30 +132,32 @@ def observe(paths: Mapping[str, Path], backend: Backend) -> dict[str, Observatio
         except RunDirError as error:
             seen[trial_id] = Observation(fact.run.path, "damaged", problem=str(error))
             continue
-        seen[trial_id] = Observation(fact.run.path, condition, fact.status, fact.job, report=report)
+        seen[trial_id] = Observation(
+            fact.run.path, condition, fact.status, fact.job, report=report, summary=fact.summary
+        )
     return {trial_id: seen[trial_id] for trial_id in paths}
 
 
 def _read(run: RunDir) -> _Facts:
     status = surviving_status(run)
-    finished = _read_result(run)
+    summary = _read_result(run)
     begun = status.attempt > 0 or run.metrics_file.exists()
     if begun and not run.exists():
         run.read_trial()  # says which file is missing
         run.read_config()
-    if status.state == "completed" and not finished:
+    if status.state == "completed" and summary is None:
         raise RunDirError(
             f"{run.path} is half deleted: {run.summary_file.name} is missing; "
             f"delete the folder and run the sweep again"
         )
-    job = None if finished else read_trial_job(run)
-    return _Facts(run, status, finished, job)
+    job = None if summary is not None else read_trial_job(run)
+    return _Facts(run, status, summary, job)
 
 
-def _read_result(run: RunDir) -> bool:
-    """Whether there is a result, one that can be read."""
+def _read_result(run: RunDir) -> SummaryRecord | None:
+    """The result, where there is one that can be read."""
     try:
-        return run.read_summary() is not None
+        return run.read_summary()
     except RunDirError as error:
         raise RunDirError(f"{error}; delete {run.path} and run the sweep again") from None
 
@@ -165,7 +180,10 @@ def _reports_of(jobs: Iterable[TrialJob], backend: Backend) -> dict[str, JobRepo
     ids: dict[str, str] = {}
     ended: dict[str, JobReport] = {}
     for job in jobs:
-        job_id = job.job_id or backend.find(job.tag)
+        try:
+            job_id = job.job_id or backend.find(job.tag)
+        except LaunchError:
+            continue  # nobody can tell now
         if job_id is None:
             ended[job.tag] = JobReport("ended")  # the launcher died before it submitted
         else:

@@ -196,6 +196,8 @@ def _settled(trial: Trial, seen: Observation) -> PlannedAction | None:
     if seen.condition == "unknown" and seen.job is not None:
         why = f"the backend says nothing about job {seen.job.job_id}, so it is left alone"
         return PlannedAction(trial, "keep", why)
+    if seen.held:
+        return PlannedAction(trial, "keep", "paused; `deit-launch resume` lets it go on")
     if seen.condition in ("queued", "running"):
         return PlannedAction(trial, "keep", seen.condition)
     return None
