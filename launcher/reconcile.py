@@ -55,6 +55,7 @@ def preview(runs: Path, request: Request, backend: Backend) -> Plan:
     Raises:
         UserError: see `reconcile`.
     """
+    backend.check(request.resources)
     sweep_dir = choose_folder(runs, request.name, request.digest)
     observations = observe(_locate(runs, sweep_dir, request), backend)
     return _plan(runs, request, observations, backend, NO_WISH)
@@ -90,6 +91,7 @@ def reconcile(
         LaunchError: a job that does not fit the machine.
         DataError, TeacherError, SweepError: files that a trial reads are not there.
     """
+    backend.check(request.resources)
     with one_line_errors("make the runs folder"):
         runs.mkdir(parents=True, exist_ok=True)
     with locked(runs_lock(runs)):

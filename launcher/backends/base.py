@@ -94,7 +94,21 @@ class Backend(Protocol):
         """Queue jobs and return their ids by tag. Submitting a live tag again changes nothing."""
 
     def find(self, tag: str) -> str | None:
-        """The id of the live job with this tag; None when there is none."""
+        """The id of the live job with this tag; None when there is none.
+
+        Raises:
+            LaunchError: that cannot be told now.
+        """
+
+    def check(self, resources: Resources) -> None:
+        """Refuse, before anything is written, what could never run here.
+
+        Raises:
+            LaunchError: names what is wrong and what is valid.
+        """
+
+    def expected_start(self, job: Job) -> str | None:
+        """When a job would start if it were submitted now, in words; None if nobody can say."""
 
     def states(self, job_ids: Collection[str]) -> Mapping[str, JobReport]:
         """What is known about these jobs; a job about which nothing is known is left out."""

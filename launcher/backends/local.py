@@ -18,6 +18,7 @@ from launcher.backends.local_queue import Environment, LocalQueue, QueuedJob
 from launcher.backends.slots import Slots, granted_slots
 from launcher.errors import LaunchError
 from launcher.locks import locked, take_lock
+from launcher.resources import Resources
 
 TRAINER = (sys.executable, "-P", "-m", "deit_core")
 """Command line of a job; its run directories are appended. -P: the folder it is called in is no
@@ -101,6 +102,13 @@ class LocalBackend:
     def find(self, tag: str) -> str | None:
         """The tag itself while the job is queued or running."""
         return tag if self.queue.has(tag) else None
+
+    def check(self, resources: Resources) -> None:
+        """Whether a job fits is seen when it is planned."""
+
+    def expected_start(self, job: Job) -> str | None:
+        """As soon as the queue has come to it."""
+        return None
 
     def states(self, job_ids: Collection[str]) -> Mapping[str, JobReport]:
         """All of them: what is not in this queue has ended."""

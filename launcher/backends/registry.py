@@ -36,7 +36,7 @@ def open_backend(name: str, runs: Path) -> Backend:
 
 def default_backend() -> str:
     """`slurm` where a cluster answers, else `local`."""
-    from launcher.backends.slurm.cluster import answers
+    from launcher.backends.slurm.client import answers
 
     return "slurm" if answers() else "local"
 

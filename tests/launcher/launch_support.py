@@ -67,6 +67,12 @@ def started(run: RunDir) -> int:
     return sum(line.startswith("start") for line in starts(run))
 
 
+def others(run: RunDir) -> list[int]:
+    """Process ids of the processes beside the first one, of all attempts."""
+    log = run.path / "others.log"
+    return [int(line.split()[0]) for line in log.read_text().splitlines()] if log.exists() else []
+
+
 def moment(run: RunDir, what: str) -> float:
     """When the trial first started or ended."""
     return next(float(line.split()[2]) for line in starts(run) if line.startswith(what))

@@ -8,9 +8,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the package slurm_cluster
 sys.path.insert(0, str(Path(__file__).parents[1] / "launcher"))  # stand-ins for trainers
 
-from slurm_cluster.fixtures import make_cluster, shared_cluster, slurm_cluster
+from slurm_cluster.fixtures import make_cluster, require_slurm, shared_cluster, slurm_cluster
 
-__all__ = ["make_cluster", "shared_cluster", "slurm_cluster"]
+__all__ = ["make_cluster", "require_slurm", "shared_cluster", "slurm_cluster"]
 
 HERE = Path(__file__).parent
 

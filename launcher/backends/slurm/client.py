@@ -1,0 +1,241 @@
+"""SLURM's commands: how they are called, and what their answers mean. Never imports torch.
+
+Whoever asks gets None where SLURM does not answer: a controller that restarts, a network that
+hangs. That is no news about any job.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from launcher.errors import LaunchError
+
+PATIENCE_S = 60.0
+"""For one command; a busy controller takes its time."""
+_QUEUE_FORMAT = "%A|%F|%K|%T|%r|%N|%k"
+"""Job, array job, index in the array, state, reason, nodes, comment."""
+_STALE = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "ROLE_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "DEIT_RENDEZVOUS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+)
+"""What describes the job that a command is called in, beside what begins with `_JOBS_OWN`."""
+_JOBS_OWN = (
+    "SLURM_",
+    "SLURMD_",
+    "SRUN_",
+    "PMI_",
+    "PMIX_",
+    "PMI2_",
+    "OMPI_",
+    "TORCHELASTIC_",
+)
+_KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER")
+_FORMATS = ("SQUEUE_", "SACCT_", "SINFO_")
+"""Variables by which a user changes what the commands print."""
+
+PENDING = frozenset(
+    {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"}
+)
+GONE = frozenset(
+    {
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "PREEMPTED",
+        "REVOKED",
+        "TIMEOUT",
+    }
+)
+"""States in which a job is over. All that are neither these nor PENDING have nodes."""
+
+
+def clean_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a command: without what describes the job it is called in, if any.
+
+    A job that is submitted from inside another one would otherwise inherit its ids, its memory
+    and its binding (submitit issues 1782 and 1814).
+    """
+    kept = {name: value for name, value in environ.items() if not name.startswith(_FORMATS)}
+    if "SLURM_JOB_ID" not in environ:
+        return kept
+    return {
+        name: value
+        for name, value in kept.items()
+        if name in _KEPT or not (name in _STALE or name.startswith(_JOBS_OWN))
+    }
+
+
+@dataclass(frozen=True)
+class QueueEntry:
+    """One job, or one element of an array, that has not left the queue."""
+
+    job_id: str
+    array_id: str
+    index: int | None
+    state: str
+    """SLURM's word, such as PENDING."""
+    reason: str
+    nodes: str
+    comment: str
+
+    @property
+    def name(self) -> str:
+        """As users write it: `1234_5`."""
+        return self.job_id if self.index is None else f"{self.array_id}_{self.index}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said."""
+
+    ok: bool
+    out: str
+    error: str
+    """One line; empty when it worked."""
+
+
+def ask(
+    *command: str,
+    pass_fds: Sequence[int] = (),
+    patience_s: float = PATIENCE_S,
+) -> Answer:
+    """Run one of SLURM's commands."""
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=patience_s,
+            env=clean_environ(os.environ),
+            stdin=subprocess.DEVNULL,
+            pass_fds=pass_fds,
+            check=False,
+        )
+    except FileNotFoundError:
+        return Answer(False, "", f"{command[0]} is not there")
+    except OSError as error:
+        return Answer(False, "", f"{command[0]}: {error.strerror}")
+    except subprocess.TimeoutExpired:
+        return Answer(False, "", f"{command[0]} did not answer within {patience_s:.0f} s")
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    said = "; ".join(lines) or f"{command[0]} ended with exit code {done.returncode}"
+    return Answer(done.returncode == 0, done.stdout, "" if done.returncode == 0 else said)
+
+
+def answers(patience_s: float = 10.0) -> bool:
+    """Whether there is a cluster here that takes jobs."""
+    if shutil.which("sbatch") is None:
+        return False
+    return ask("sinfo", "--noheader", "--format=%P", patience_s=patience_s).ok
+
+
+def require_slurm() -> None:
+    """Refuse to go on without SLURM.
+
+    Raises:
+        LaunchError: sbatch is not installed here, or no controller answers.
+    """
+    local = "to run on this machine, pass --backend local"
+    if shutil.which("sbatch") is None:
+        raise LaunchError(f"sbatch is not installed here: log in where it is, or {local}")
+    asked = ask("sinfo", "--noheader", "--format=%P")
+    if not asked.ok:
+        raise LaunchError(f"SLURM does not answer ({asked.error}); try again later, or {local}")
+
+
+def queue(array_ids: Sequence[str]) -> list[QueueEntry] | None:
+    """The elements of these arrays that have not left the queue; None when nobody answers."""
+    if not array_ids:
+        return []
+    return _queue(f"--jobs={','.join(array_ids)}")
+
+
+def queue_by_name(job_name: str) -> list[QueueEntry] | None:
+    """The jobs of a name that have not left the queue; None when nobody answers."""
+    return _queue(f"--name={job_name}")
+
+
+def _queue(which: str) -> list[QueueEntry] | None:
+    states = "--states=all"  # else a job that is just completing, or suspended, could be missing
+    asked = ask("squeue", "--noheader", "--array", states, f"--format={_QUEUE_FORMAT}", which)
+    if not asked.ok:
+        return [] if "Invalid job id" in asked.error else None
+    entries = [_entry(line) for line in asked.out.splitlines()]
+    return [entry for entry in entries if entry is not None and entry.state not in GONE]
+
+
+def _entry(line: str) -> QueueEntry | None:
+    parts = line.split("|", 6)
+    if len(parts) < 7:
+        return None
+    job_id, array_id, index, state, reason, nodes, comment = (part.strip() for part in parts)
+    place = int(index) if index.isdigit() else None
+    return QueueEntry(job_id, array_id, place, state, reason, nodes, comment)
+
+
+def last_state(job_id: str) -> str | None:
+    """State of a job's latest ended incarnation, by the accounting; None without accounting."""
+    asked = ask(
+        "sacct",
+        "--noheader",
+        "--parsable2",
+        "--allocations",
+        "--duplicates",
+        "--format=State,End,NodeList",
+        f"--jobs={job_id}",
+        patience_s=20.0,
+    )
+    if not asked.ok:
+        return None
+    rows = [line.split("|") for line in asked.out.splitlines() if line.count("|") >= 2]
+    ended = [row for row in rows if row[1] not in ("Unknown", "None", "")]
+    ended = [row for row in ended if row[0].split()[0] not in ("PENDING", "RUNNING")]
+    return max(ended, key=lambda row: row[1])[0] if ended else None
+
+
+def largest_memory_gib(job_id: str) -> float | None:
+    """Most memory that a task of a job has used, by the accounting (MaxRSS); None if not known."""
+    asked = ask(
+        "sacct", "--noheader", "--parsable2", "--format=MaxRSS", f"--jobs={job_id}", patience_s=20.0
+    )
+    sizes = [_kib(line.strip().strip("|")) for line in asked.out.splitlines()] if asked.ok else []
+    known = [size for size in sizes if size is not None]
+    return max(known) / 2**20 if known else None
+
+
+_UNITS = {"K": 1.0, "M": 2.0**10, "G": 2.0**20, "T": 2.0**30}
+
+
+def _kib(text: str) -> float | None:
+    try:
+        if text[-1:] in _UNITS:
+            return float(text[:-1]) * _UNITS[text[-1]]
+        return float(text) / 1024 if text else None
+    except ValueError:
+        return None
+
+
+def count_queued(*, qos: str | None) -> int:
+    """How many jobs this user has in the queue, every element of an array counted."""
+    which = [] if qos is None else [f"--qos={qos}"]
+    asked = ask("squeue", "--noheader", "--array", "--me", "--format=%i", *which)
+    return len(asked.out.split()) if asked.ok else 0

@@ -1,0 +1,331 @@
+"""Runs in an element of an array, on its first node: trains the element's jobs, come what may.
+
+`python -P -m launcher.backends.slurm.supervisor ARRAY_DIR`. It starts the ranks with srun, judges
+what came of an attempt from the files of its trials, and then goes on, lets SLURM queue the element
+again, or ends. Nothing is lost with it: whoever starts next, this element on other nodes or another
+call of `deit-launch sweep`, reads the same files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from types import FrameType
+
+from deit_core.errors import DeitError
+from deit_core.run_dir import RunDir
+from launcher.attempts import Cause, Start, note_start
+from launcher.backends.endings import (
+    Ending,
+    conclude,
+    fail_dependants,
+    note_unstarted,
+    open_trials,
+)
+from launcher.backends.progress import JobProgress
+from launcher.backends.slurm import client
+from launcher.backends.slurm.array_dir import ArrayDir, ArrayJob, ArrayRecord
+from launcher.backends.slurm.here import Deadline, Here, seconds_left
+from launcher.backends.slurm.step import Request, Step
+from launcher.observe import dependency_state
+
+_LOCK_PAUSE_S = 2.0
+_LONGEST_PAUSE_S = 30.0
+_REQUEUE_PATIENCE_S = 180.0
+"""A controller that restarts is back by then."""
+_AFTER_REQUEUE_S = 120.0
+"""SLURM ends this process when it queues the job again."""
+_CAUSES_BY_STATE: dict[str, Cause] = {
+    "NODE_FAIL": "node_failure",
+    "BOOT_FAIL": "node_failure",
+    "PREEMPTED": "preempted",
+    "REQUEUED": "preempted",
+    "TIMEOUT": "timeout",
+    "DEADLINE": "timeout",
+    "OUT_OF_MEMORY": "host_memory",
+}
+"""What the accounting says of an incarnation of this job that nobody saw end."""
+
+
+class Leave(Enum):
+    """Why the element stops working on a job."""
+
+    DONE = "done"
+    REQUEUE = "requeue"
+    """Train on, but not now or not here."""
+    HELD = "held"
+    ELSEWHERE = "elsewhere"
+    """Train on, in a job of another shape: SLURM cannot change this one."""
+
+
+class Supervisor:
+    """Trains the jobs of one element."""
+
+    def __init__(self, array: ArrayDir, record: ArrayRecord, here: Here) -> None:
+        self.array = array
+        self.record = record
+        self.here = here
+        self.deadline = Deadline(seconds_left(here.name))
+        self.signalled = False
+        """Whether SLURM has told the batch script itself to end."""
+        self._failed_at: float | None = None
+        """When the attempt began that failed last."""
+
+    def install(self) -> Supervisor:
+        """Outlive the signals that are meant for the ranks: somebody must write down the end."""
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        return self
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.signalled = True
+
+    def run(self) -> int:
+        """Work through the element's jobs; returns the exit code of the batch script."""
+        held = False
+        for job in self.record.elements[self.here.index]:
+            if self.array.is_marked("ended", job.tag):
+                continue
+            leave = self._serve(job)
+            log(f"job {job.tag}: {leave.value}")
+            if leave is Leave.REQUEUE:
+                return self._requeue("requeue")
+            held = held or leave is Leave.HELD
+            if leave is not Leave.HELD:
+                self.array.mark("ended", job.tag)
+            if leave is Leave.ELSEWHERE:
+                self._submit_again(job)
+        return self._requeue("requeuehold") if held else 0
+
+    # one job -----------------------------------------------------------------------------------
+
+    def _serve(self, job: ArrayJob) -> Leave:
+        progress = self._take_up(job)
+        while True:
+            if self.array.is_marked("cancel", job.tag):
+                return Leave.DONE
+            if self.array.is_marked("hold", job.tag):
+                return Leave.HELD
+            run_dirs = open_trials(job.tag, job.run_dirs, log)
+            if not run_dirs:
+                return Leave.DONE
+            if progress.mem_factor > 1 or self._is_unfit():
+                return Leave.ELSEWHERE
+            waits = self._wait_for_teachers(job, run_dirs)
+            if waits is not None:
+                return waits
+            if self._is_short_of_time():
+                return Leave.REQUEUE
+            progress, leave = self._attempt(job, progress, run_dirs)
+            if leave is not None:
+                return leave
+
+    def _take_up(self, job: ArrayJob) -> JobProgress:
+        """The job as it stands; an attempt that nobody saw end is judged now."""
+        progress = self.array.read_progress(job.tag)
+        if progress.state == "running":
+            state = client.last_state(self.here.name)
+            word = (state or "").partition(" ")[0]
+            cause = _CAUSES_BY_STATE.get(word)
+            if cause is None and self.here.restarts > 0:
+                cause = "preempted"  # SLURM itself has started it again, and does not say why
+            ending = Ending(
+                exit_code=None,
+                cause=cause,
+                scheduler=state,
+                max_rss_gib=client.largest_memory_gib(self.here.name),
+            )
+            progress = self._conclude(job, progress, ending)
+        return progress
+
+    def _conclude(self, job: ArrayJob, progress: JobProgress, ending: Ending) -> JobProgress:
+        progress = conclude(progress, ending, job.tag)
+        self.array.write_progress(job.tag, progress)
+        return progress
+
+    def _wait_for_teachers(self, job: ArrayJob, run_dirs: Sequence[str]) -> Leave | None:
+        """Why the job cannot start for want of a teacher; None when it can."""
+        for path in map(Path, job.after):
+            state = dependency_state(RunDir(path))
+            if state == "failed":
+                fail_dependants(run_dirs, path)
+                return Leave.DONE
+            if state == "running":
+                return Leave.REQUEUE
+            if state == "idle":
+                why = f"not started: its teacher {path.name} is neither trained nor queued"
+                note_unstarted(run_dirs, {"reason": why})
+                return Leave.DONE
+        return None
+
+    def _is_unfit(self) -> bool:
+        """Whether a node of this job has failed trials of this sweep before."""
+        return False
+
+    def _is_short_of_time(self) -> bool:
+        """Whether an attempt that starts now would be stopped before it could do anything."""
+        return self.signalled or self.deadline.left_s() < 1.5 * self.record.signal_lead_s
+
+    # one attempt -------------------------------------------------------------------------------
+
+    def _attempt(
+        self, job: ArrayJob, progress: JobProgress, run_dirs: Sequence[str]
+    ) -> tuple[JobProgress, Leave | None]:
+        """Train once; also says why to leave, if so."""
+        self._pause(progress)
+        chosen = run_dirs[:1] if progress.solo else run_dirs
+        if not self._await_others(chosen):
+            return progress, Leave.REQUEUE
+        update = {"state": "running", "attempt": progress.attempt + 1, "running": tuple(chosen)}
+        running = progress.model_copy(update=update)
+        self.array.write_progress(job.tag, running)
+        note_start(
+            chosen,
+            Start(job.tag, "slurm", self.here.name, self.here.nodes, self.record.processes),
+        )
+        self._log_to(chosen[0])
+        log(
+            f"job {job.tag}: attempt {running.attempt} of {len(chosen)} trials on {self.here.nodes}"
+        )
+        step = Step(self.record, self.here)
+        began = time.monotonic()
+        code = step.run(chosen, lambda: self._asked(job))
+        log(f"job {job.tag}: attempt {running.attempt} ended with {code}")
+        cause = self._cause(step.request, chosen)
+        rss = client.largest_memory_gib(self.here.name) if code not in (0, 85) else None
+        ending = Ending(exit_code=code, cause=cause, nodes=self.here.nodes, max_rss_gib=rss)
+        progress = self._conclude(job, running, ending)
+        self._failed_at = began if code != 0 else None
+        return progress, _LEAVES.get(cause) if cause is not None else None
+
+    def _asked(self, job: ArrayJob) -> Request | None:
+        if self.array.is_marked("cancel", job.tag):
+            return "cancel"
+        if self.array.is_marked("hold", job.tag):
+            return "hold"
+        return "signal" if self.signalled else None
+
+    def _cause(self, request: Request | None, run_dirs: Sequence[str]) -> Cause | None:
+        """Why the ranks have left after saving, if they have."""
+        if not any(RunDir(path).read_status().state == "preempted" for path in run_dirs):
+            return None
+        if request == "cancel":
+            return "cancelled"
+        if request == "hold":
+            return "paused"
+        # SLURM may warn up to a minute early.
+        near = self.deadline.left_s() < self.record.signal_lead_s + 90
+        return "timeout" if near else "preempted"
+
+    def _await_others(self, run_dirs: Sequence[str]) -> bool:
+        """Wait until nobody else trains these: ranks that a lost node left behind, or a user."""
+        said = False
+        while any(RunDir(path).is_locked() for path in run_dirs):
+            if self._is_short_of_time():
+                return False
+            if not said:
+                log(f"waiting: another process trains {run_dirs}")
+                said = True
+            time.sleep(_LOCK_PAUSE_S)
+        return True
+
+    def _pause(self, progress: JobProgress) -> None:
+        """Between attempts that fail at once, ever longer."""
+        worst = max(progress.failures.values(), default=0)
+        began, self._failed_at = self._failed_at, None
+        if worst and began is not None and time.monotonic() - began < _LONGEST_PAUSE_S:
+            time.sleep(min(_LONGEST_PAUSE_S, 2.0**worst))
+
+    def _log_to(self, run_dir: str) -> None:
+        """What SLURM says about the step goes to the trial that leads it."""
+        file = RunDir(run_dir).scheduler_log
+        with contextlib.suppress(OSError), open(file, "ab") as log_file:
+            os.dup2(log_file.fileno(), 1)
+            os.dup2(log_file.fileno(), 2)
+
+    # leaving -----------------------------------------------------------------------------------
+
+    def _requeue(self, how: str) -> int:
+        """Let SLURM queue this element again, unless it is ending it for a reason of its own."""
+        deadline = time.monotonic() + _REQUEUE_PATIENCE_S
+        pause_s = 1.0
+        while time.monotonic() < deadline:
+            if self._is_being_ended():
+                log("SLURM is ending this job itself")
+                return 0
+            answer = client.ask("scontrol", how, self.here.name)
+            if answer.ok:
+                self._await_end()
+                return 0
+            log(f"scontrol {how}: {answer.error}")
+            if "is not there" in answer.error:
+                break
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 15.0)
+        for job in self.record.elements[self.here.index]:
+            if not self.array.is_marked("ended", job.tag):
+                self.array.mark("ended", job.tag)
+                if how == "requeue":
+                    self._submit_again(job)
+        return 0
+
+    def _is_being_ended(self) -> bool:
+        entries = client.queue([self.here.array_id])
+        mine = [entry for entry in entries or () if entry.index == self.here.index]
+        return bool(mine) and mine[0].state == "COMPLETING"
+
+    def _await_end(self) -> None:
+        """SLURM kills this process within moments."""
+        end = time.monotonic() + _AFTER_REQUEUE_S
+        while time.monotonic() < end:
+            time.sleep(1.0)
+
+    def _submit_again(self, job: ArrayJob) -> None:
+        """Ask the launcher to submit what is left of a job; without it, the next `sweep` does."""
+        run_dirs = open_trials(job.tag, job.run_dirs, log)
+        if not run_dirs:
+            return
+        command = [sys.executable, "-P", "-m", "launcher.continue_trials", *run_dirs]
+        done = subprocess.run(command, check=False, timeout=600)
+        log(f"job {job.tag}: submitting it again ended with {done.returncode}")
+
+
+_LEAVES: dict[Cause, Leave] = {
+    "cancelled": Leave.DONE,
+    "paused": Leave.HELD,
+    "preempted": Leave.REQUEUE,
+    "timeout": Leave.REQUEUE,
+}
+
+
+def log(message: str) -> None:
+    """Write a line to the element's log; a full disk must not end the job."""
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    with contextlib.suppress(OSError):
+        sys.stdout.write(f"{stamp} {message}\n")
+        sys.stdout.flush()
+
+
+def main() -> int:
+    """Serve the element that this process runs in."""
+    array = ArrayDir(Path(sys.argv[1]))
+    try:
+        here = Here.of(os.environ)
+        if array.slurm_id() is None:
+            array.note_id(here.array_id)  # the submitter died before it could
+        log(f"{here.name} on {', '.join(here.nodes)}, restart {here.restarts}")
+        return Supervisor(array, array.read(), here).install().run()
+    except DeitError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
