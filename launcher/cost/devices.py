@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from launcher.cost.interval import Interval
@@ -22,7 +23,7 @@ class Gpu:
     """A GPU as its data sheet describes it."""
 
     name: str
-    """Part of what torch calls it."""
+    """What torch calls it, or whole words of that."""
     half_tflops: float
     """Dense matrix products in fp16 or bf16 with fp32 sums, 10^12 FLOP/s."""
     single_tflops: float
@@ -39,6 +40,7 @@ GPUS = (
     Gpu("A100 80GB", 312, 19.5, 80.0),
     Gpu("A100", 312, 19.5, 40.0),
     Gpu("L40S", 362, 91.6, 48.0),
+    Gpu("L40", 181, 90.5, 48.0),
     Gpu("L4", 121, 30.3, 24.0),
     Gpu("A10", 125, 31.2, 24.0),
     Gpu("RTX 4090", 165, 82.6, 24.0),
@@ -51,7 +53,7 @@ GPUS = (
 
 def find_gpu(device_name: str) -> Gpu | None:
     """The data sheet of a GPU by torch's name for it (`NVIDIA H100 80GB HBM3`)."""
-    return next((gpu for gpu in GPUS if gpu.name in device_name), None)
+    return next((gpu for gpu in GPUS if re.search(rf"\b{gpu.name}\b", device_name)), None)
 
 
 def gpu_flops(device_name: str | None, precision: str) -> Interval:
