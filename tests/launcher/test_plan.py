@@ -12,7 +12,6 @@ from launcher.errors import LaunchError
 from launcher.observe import Observation, TrialJob
 from launcher.plan import Situation, Wish, make_plan
 from launcher.plan_text import plan_lines
-from launcher.resources import Resources
 
 TWO_CORES = Capacity(cpus=2)
 
@@ -163,13 +162,3 @@ def test_gpu_jobs_take_one_gpu_and_their_share_of_cores(tmp_path):
     few = request_for(write_sweep(tmp_path, resources="{cpus_per_gpu: 2, max_parallel: 3}"))
     size = plan_of(few, capacity=Capacity(16, 4)).size
     assert (size.cpus, size.gpus, size.slots) == (2, 1, 3)
-
-
-def test_cost_is_known_only_from_finished_seeds(tmp_path):
-    request = request_for(write_sweep(tmp_path))
-    group = request.expansion.trials[0].group_id
-    situation = Situation({}, "local", TWO_CORES, {group: 60.0})
-    plan = make_plan("small", request.expansion, Resources(), situation)
-    assert (plan.cost.seconds, plan.cost.unknown) == (180.0, 0)
-    assert "cost: 3m 00s of training for 3 trials" in plan_lines(plan)
-    assert any("cost: unknown" in line for line in plan_lines(plan_of(request)))
