@@ -15,11 +15,11 @@ from pathlib import Path
 from deit_core.errors import RunDirError
 from deit_core.records import StatusRecord
 from deit_core.run_dir import RunDir
-from launcher.advice import SETTING, smaller_micro_batch
 from launcher.attempts import AttemptRecord, Cause, last_attempt, note_end, read_attempts
 from launcher.backends.progress import JobProgress
 from launcher.causes import describe, find_cause
 from launcher.evidence import Evidence, gather_evidence
+from launcher.micro_batch import SETTING, smaller_micro_batch
 from launcher.observe import has_result, read_trial_job
 from launcher.policy import MAX_REQUEUES, SOLO_AFTER, Attempt, Verdict, is_settled, judge, tally
 from launcher.policy import more_memory as next_mem_factor
