@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from deit_core.errors import RunDirError, UserError
-from deit_core.records import StatusRecord
+from deit_core.records import PlanRecord, StatusRecord
 from deit_core.run_dir import RunDir, write_json
+from launcher.adapt import adapted, memory_factor
 from launcher.backends.base import Backend, Job
 from launcher.cost.of_plan import with_cost
 from launcher.locks import locked
@@ -31,6 +32,7 @@ from launcher.preflight import check_inputs
 from launcher.repair import LOST_STATUS, mend_status
 from launcher.request import Request
 from launcher.resources import Resources
+from launcher.siblings import attempts_beside
 from launcher.snapshot import take_snapshot
 from launcher.sweep_dir import SweepDir, choose_folder, one_line_errors, runs_lock
 from launcher.sync import sync_file_system
@@ -56,7 +58,7 @@ def preview(runs: Path, request: Request, backend: Backend) -> Plan:
         UserError: see `reconcile`.
     """
     backend.check(request.resources)
-    sweep_dir = choose_folder(runs, request.name, request.digest)
+    sweep_dir, request, _ = _take_up(runs, request)
     observations = observe(_locate(runs, sweep_dir, request), backend)
     return _plan(runs, request, observations, backend, NO_WISH)
 
@@ -95,13 +97,14 @@ def reconcile(
     with one_line_errors("make the runs folder"):
         runs.mkdir(parents=True, exist_ok=True)
     with locked(runs_lock(runs)):
-        sweep_dir = choose_folder(runs, request.name, request.digest)
+        sweep_dir, request, earlier = _take_up(runs, request)
         found = _locate(runs, sweep_dir, request)
         seen = observe(found, backend)
         plan = _plan(runs, request, seen, backend, NO_WISH)  # refuses before anything is written
         check_inputs(item.trial for item in plan.actions if item.action in STARTS)
         paths = create_trials(sweep_dir, request.expansion.trials, found)
-        sweep_dir.write_plan(request.record(_created_utc(sweep_dir)), request.text)
+        created_utc = earlier.created_utc if earlier else _now_utc()
+        sweep_dir.write_plan(request.record(created_utc, backend.name), request.text)
         then(sweep_dir)
         return _carry_out(Outcome(sweep_dir, plan, paths), seen, request.resources, backend)
 
@@ -118,6 +121,15 @@ def continue_sweep(sweep_dir: SweepDir, request: Request, backend: Backend, wish
         plan = _plan(sweep_dir.runs, request, seen, backend, wish)
         paths = create_trials(sweep_dir, request.expansion.trials, found)
         return _carry_out(Outcome(sweep_dir, plan, paths), seen, request.resources, backend)
+
+
+def _take_up(runs: Path, request: Request) -> tuple[SweepDir, Request, PlanRecord | None]:
+    """The sweep's folder, what is asked for with what it keeps, and the plan it has."""
+    sweep_dir = choose_folder(runs, request.name, request.digest)
+    if not sweep_dir.plan_file.exists():
+        return sweep_dir, request, None
+    earlier = sweep_dir.read_plan()
+    return sweep_dir, request.throttled_as(earlier), earlier
 
 
 def _locate(runs: Path, sweep_dir: SweepDir, request: Request) -> dict[str, Path]:
@@ -159,9 +171,7 @@ def _plan(
 # writing things down -------------------------------------------------------------------------
 
 
-def _created_utc(sweep_dir: SweepDir) -> str:
-    if sweep_dir.plan_file.exists():
-        return sweep_dir.read_plan().created_utc
+def _now_utc() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -231,26 +241,36 @@ def _submit(outcome: Outcome, resources: Resources, backend: Backend) -> None:
     for intent in intents:
         record_job(intent)
     sync_file_system(outcome.sweep_dir.path)
-    code = take_snapshot(outcome.sweep_dir.runs)
-    jobs = [
-        Job(
-            tag=intent.tag,
-            run_dirs=tuple(Path(path) for path in intent.run_dirs),
-            after=tuple(outcome.paths[trial_id] for trial_id in job.after),
-            processes=job.processes,
-            cpus=job.cpus,
-            gpus=job.gpus,
-            resources=resources,
-            code=code,
-            group=outcome.sweep_dir.path.name,
-            max_parallel=resources.max_parallel,
-        )
-        for job, intent in zip(outcome.plan.jobs, intents, strict=True)
-    ]
+    jobs = _jobs_of(outcome, intents, resources)
     ids = backend.submit(jobs)
     for intent in intents:
         record_job(intent.model_copy(update={"job_id": ids[intent.tag]}))
     sync_file_system(outcome.sweep_dir.path)
+
+
+def _jobs_of(outcome: Outcome, intents: Sequence[TrialJob], resources: Resources) -> list[Job]:
+    """The plan's jobs as their backend takes them, each with what its trials need by now."""
+    code = take_snapshot(outcome.sweep_dir.runs)
+    begun = any(planned.action in ("resume", "retry") for planned in outcome.plan.actions)
+    beside = attempts_beside(intents[0].run_dirs[0]) if begun else []
+    jobs = []
+    for planned, intent in zip(outcome.plan.jobs, intents, strict=True):
+        factor = memory_factor(intent.run_dirs) if begun else 1.0
+        job = Job(
+            tag=intent.tag,
+            run_dirs=tuple(Path(path) for path in intent.run_dirs),
+            after=tuple(outcome.paths[trial_id] for trial_id in planned.after),
+            processes=planned.processes,
+            cpus=planned.cpus,
+            gpus=planned.gpus,
+            resources=adapted(resources, factor, beside) if begun else resources,
+            mem_factor=factor,
+            code=code,
+            group=outcome.sweep_dir.path.name,
+            max_parallel=resources.max_parallel,
+        )
+        jobs.append(job)
+    return jobs
 
 
 def _intent(job: PlannedJob, paths: Mapping[str, Path], backend: Backend) -> TrialJob:

@@ -49,6 +49,8 @@ class ArrayRecord(Record):
     elements: tuple[tuple[ArrayJob, ...], ...]
     """Jobs by array index; an element runs its jobs one after the other."""
     resources: Resources
+    mem_factor: float = 1.0
+    """By how much more memory `resources` says than the sweep file."""
     processes: int
     """Ranks of each job."""
     cpus_per_task: int
@@ -99,13 +101,13 @@ class ArrayDir:
         """Record SLURM's id. Raises RunDirError."""
         write_atomic(self.id_file, f"{slurm_id}\n".encode())
 
-    def read_progress(self, tag: str) -> JobProgress:
-        """How far a job is; as good as new where nothing is known of it. Raises SchemaError."""
+    def read_progress(self, tag: str) -> JobProgress | None:
+        """How far a job is; None where nothing is known of it. Raises SchemaError."""
         path = self.path / "progress" / tag
         try:
             return JobProgress.from_json(read_json(path), str(path))
         except RunDirError:
-            return JobProgress()
+            return None
 
     def write_progress(self, tag: str, progress: JobProgress) -> None:
         """Replace a job's progress. Raises RunDirError."""

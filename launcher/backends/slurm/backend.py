@@ -38,6 +38,7 @@ class _Class:
     """Jobs of one class go into one array: they differ in nothing that SLURM is told."""
 
     resources: str
+    mem_factor: float
     processes: int
     cpus: int
     gpus: int
@@ -359,6 +360,7 @@ class SlurmBackend:
 def _class_of(job: Job) -> _Class:
     return _Class(
         job.resources.model_dump_json(),
+        job.mem_factor,
         job.processes,
         job.cpus,
         job.gpus,
@@ -391,6 +393,7 @@ def _record(
             for members in elements
         ),
         resources=first.resources,
+        mem_factor=first.mem_factor,
         processes=first.processes,
         cpus_per_task=max(1, first.cpus // first.processes),
         gpus_per_node=first.gpus // nodes,

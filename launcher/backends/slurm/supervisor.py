@@ -24,6 +24,7 @@ from deit_core.run_dir import RunDir
 from launcher.attempts import Cause, Start, note_start
 from launcher.backends.endings import (
     Ending,
+    carried,
     conclude,
     fail_dependants,
     note_unstarted,
@@ -35,6 +36,7 @@ from launcher.backends.slurm.array_dir import ArrayDir, ArrayJob, ArrayRecord
 from launcher.backends.slurm.here import Deadline, Here, seconds_left
 from launcher.backends.slurm.step import Request, Step
 from launcher.observe import dependency_state
+from launcher.siblings import attempts_beside, bad_nodes, should_stop_sweep
 
 _LOCK_PAUSE_S = 2.0
 _LONGEST_PAUSE_S = 30.0
@@ -116,7 +118,9 @@ class Supervisor:
             run_dirs = open_trials(job.tag, job.run_dirs, log)
             if not run_dirs:
                 return Leave.DONE
-            if progress.mem_factor > 1 or self._is_unfit():
+            if self._is_hopeless(run_dirs):
+                return Leave.DONE
+            if progress.mem_factor > self.record.mem_factor or self._is_unfit(job):
                 return Leave.ELSEWHERE
             waits = self._wait_for_teachers(job, run_dirs)
             if waits is not None:
@@ -129,7 +133,7 @@ class Supervisor:
 
     def _take_up(self, job: ArrayJob) -> JobProgress:
         """The job as it stands; an attempt that nobody saw end is judged now."""
-        progress = self.array.read_progress(job.tag)
+        progress = self.array.read_progress(job.tag) or carried(job.run_dirs)
         if progress.state == "running":
             state = client.last_state(self.here.name)
             word = (state or "").partition(" ")[0]
@@ -146,7 +150,7 @@ class Supervisor:
         return progress
 
     def _conclude(self, job: ArrayJob, progress: JobProgress, ending: Ending) -> JobProgress:
-        progress = conclude(progress, ending, job.tag)
+        progress = conclude(progress, ending, job.tag, self.record.resources.max_requeues)
         self.array.write_progress(job.tag, progress)
         return progress
 
@@ -165,9 +169,18 @@ class Supervisor:
                 return Leave.DONE
         return None
 
-    def _is_unfit(self) -> bool:
-        """Whether a node of this job has failed trials of this sweep before."""
-        return False
+    def _is_hopeless(self, run_dirs: Sequence[str]) -> bool:
+        """Whether jobs of this sweep failed one after another since this one was submitted."""
+        since = self.record.submitted_unix_s
+        why = should_stop_sweep(attempts_beside(run_dirs[0], since), since)
+        if why is not None:
+            note_unstarted(run_dirs, {"reason": why})
+        return why is not None
+
+    def _is_unfit(self, job: ArrayJob) -> bool:
+        """Whether a node of this job is one that has failed trials of this sweep before."""
+        avoided = bad_nodes(attempts_beside(job.run_dirs[0]))
+        return self.here.restarts > 0 and not avoided.isdisjoint(self.here.nodes)
 
     def _is_short_of_time(self) -> bool:
         """Whether an attempt that starts now would be stopped before it could do anything."""

@@ -1,0 +1,44 @@
+"""What a job asks for after what has gone wrong before: more memory, other nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deit_core.errors import RunDirError
+from launcher.attempts import AttemptRecord
+from launcher.backends.endings import carried
+from launcher.resources import Resources
+from launcher.siblings import bad_nodes
+
+
+def memory_factor(run_dirs: Sequence[str]) -> float:
+    """By how much more host memory than the sweep file says these trials need."""
+    try:
+        return carried(run_dirs).mem_factor
+    except RunDirError:
+        return 1.0
+
+
+def adapted(resources: Resources, factor: float, beside: Sequence[AttemptRecord]) -> Resources:
+    """The resources of a job that is submitted now.
+
+    Args:
+        resources: what the sweep file says.
+        factor: see `memory_factor`.
+        beside: attempts at all trials of the sweep.
+    """
+    update: dict[str, object] = {}
+    avoided = sorted(bad_nodes(beside))
+    if avoided:
+        given = [resources.exclude] if resources.exclude else []
+        update["exclude"] = ",".join([*given, *avoided])
+    if factor > 1:
+        base = resources.mem_gb or _used_gb(resources, beside)
+        update["mem_gb"] = None if base is None else round(base * factor, 1)
+    return resources.model_copy(update=update)
+
+
+def _used_gb(resources: Resources, beside: Sequence[AttemptRecord]) -> float | None:
+    """Memory a node's processes had when they ran out of it, where nothing else is known."""
+    sizes = [a.max_rss_gib for a in beside if a.cause == "host_memory" and a.max_rss_gib]
+    return max(sizes) * resources.processes_per_node if sizes else None
