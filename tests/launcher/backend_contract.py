@@ -6,11 +6,15 @@ run directories can be made that its jobs can reach. It may raise `patience_s`.
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
-from launch_support import make_trial, moment, reported, started, submit, until
+from launch_support import make_trial, moment, others, reported, started, submit, until
 
 from launcher.backends.base import Job
+from launcher.resources import Resources
+
+TWO = Resources(tasks_per_node=2)
 
 
 class BackendContract:
@@ -126,6 +130,35 @@ class BackendContract:
         (tmp_path / "gate").touch()
         self.ended(backend, job_id)
         assert run.read_status().state == "completed"
+
+    def test_several_processes_are_one_job(self, backend, folder, tmp_path):
+        run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
+        job_id = submit(backend, Job("two", (run.path,), processes=2, cpus=2, resources=TWO))
+        until(lambda: started(run) and others(run), self.patience_s)
+        (tmp_path / "gate").touch()
+        self.ended(backend, job_id)
+        assert (run.read_status().state, started(run), len(others(run))) == ("completed", 1, 1)
+        assert f"helping with {run.path.name}" in run.rank_log(1).read_text()
+        assert "helping" not in run.stdout_file.read_text()
+
+    def test_a_job_resumes_when_any_of_its_processes_is_killed(self, backend, folder, tmp_path):
+        run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
+        job_id = submit(backend, Job("two", (run.path,), processes=2, cpus=2, resources=TWO))
+        until(lambda: started(run) and others(run), self.patience_s)
+        os.kill(others(run)[0], signal.SIGKILL)
+        until(lambda: started(run) == len(others(run)) == 2, self.patience_s)
+        (tmp_path / "gate").touch()
+        self.ended(backend, job_id)
+        assert run.read_status().state == "completed"
+
+    def test_cancelling_several_processes_lets_them_save(self, backend, folder, tmp_path):
+        run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
+        job_id = submit(backend, Job("two", (run.path,), processes=2, cpus=2, resources=TWO))
+        until(lambda: started(run) and others(run), self.patience_s)
+        backend.cancel(job_id)
+        self.ended(backend, job_id)
+        assert (run.read_status().state, started(run)) == ("preempted", 1)
+        assert not any(Path(f"/proc/{pid}").exists() for pid in others(run))
 
     def test_a_crash_is_retried_up_to_three_attempts(self, backend, folder):
         good, bad = make_trial(folder, 0, crash=2), make_trial(folder, 1, crash=99)

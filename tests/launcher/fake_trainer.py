@@ -7,7 +7,11 @@ What each trial does is read from `behaviour.json` in its run directory:
   vanish  die of SIGKILL in the first so many attempts
   diverge end as failed/diverged
   refuse  exit with code 2 and an error line before anything is written
-Each start and end is a line of `starts.log` in the run directory.
+  oom     raise what torch raises when a GPU is full, in the first so many attempts
+  no_module  cannot import what it needs
+Each start and end is a line of `starts.log` in the run directory. Of several processes the first
+does all that; the others write their process id to `others.log`, wait for the gate as well, and
+the first crashes when one of them is gone.
 """
 
 import contextlib
@@ -64,6 +68,36 @@ def finish(run, status, size):
     note(run, "end")
 
 
+def wait_for_gate(plan, hopeless=lambda: False):
+    gate = plan.get("gate")
+    while gate and not os.path.exists(gate):
+        if hopeless() and not os.path.exists(gate):
+            raise RuntimeError("another process of this job ended")
+        time.sleep(0.02)
+
+
+def another_is_gone(run):
+    """Whether one that belongs to this attempt has ended."""
+    log = run.path / "others.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    mine = os.environ.get("DEIT_RENDEZVOUS")
+    pids = [int(line.split()[0]) for line in lines if line.split()[1] == mine]
+    return any(not os.path.exists(f"/proc/{pid}") for pid in pids)
+
+
+def accompany(run, plan):
+    """What a process beside the first one does."""
+    with open(run.path / "others.log", "a", encoding="utf-8") as file:
+        file.write(f"{os.getpid()} {os.environ['DEIT_RENDEZVOUS']}\n")
+    sys.stdout.write(f"helping with {run.path.name}\n")
+    sys.stdout.flush()
+    try:
+        wait_for_gate(plan)
+    except Stopped:
+        return 85
+    return 0
+
+
 def train(run, plan, size):
     before = run.read_status()
     status = before.model_copy(
@@ -85,13 +119,13 @@ def train(run, plan, size):
     note(run, "start")
     sys.stdout.write(f"training {run.path.name}\n")
     sys.stdout.flush()
-    gate = plan.get("gate")
-    while gate and not os.path.exists(gate):
-        time.sleep(0.02)
+    wait_for_gate(plan, lambda: another_is_gone(run))
     if status.attempt <= plan.get("vanish", 0):
         os.kill(os.getpid(), signal.SIGKILL)
     if status.attempt <= plan.get("crash", 0):
         raise RuntimeError("boom")
+    if status.attempt <= plan.get("oom", 0):
+        raise RuntimeError("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.")
     if plan.get("diverge"):
         run.write_status(
             status.model_copy(
@@ -104,10 +138,15 @@ def train(run, plan, size):
 
 def main(paths):
     signal.signal(signal.SIGTERM, on_signal)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     runs = [RunDir(path) for path in paths]
     plans = [behaviour(run) for run in runs]
     if any(plan.get("deaf") for plan in plans):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if os.environ.get("RANK", "0") != "0":
+        return accompany(runs[0], plans[0])
+    if any(plan.get("no_module") for plan in plans):
+        raise ModuleNotFoundError("No module named 'nowhere'")
     if any(plan.get("refuse") for plan in plans):
         sys.stderr.write("error: this trial is refused\n")
         return 2

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 from backend_contract import BackendContract
-from launch_support import FAKE_TRAINER, make_trial, runner_pid, started, starts, submit, until
+from launch_support import (
+    FAKE_TRAINER,
+    make_trial,
+    others,
+    runner_pid,
+    started,
+    starts,
+    submit,
+    until,
+)
 
 from deit_core.errors import RunDirError
 from launcher.backends import local as backend_local
@@ -261,6 +270,46 @@ def test_jobs_survive_the_runner_and_are_adopted(local, folder, runs, tmp_path):
     ended(local, "job0", "job1", "job2")
     assert [started(run) for run in trials] == [1, 1, 1]
     assert most_at_once(trials) <= 2
+
+
+def test_a_gang_survives_the_runner_and_is_adopted(local, folder, runs, tmp_path):
+    gate = tmp_path / "gate"
+    run = make_trial(folder, 0, gate=str(gate))
+    submit(local, Job("two", (run.path,), processes=2, cpus=2))
+    until(lambda: started(run) and others(run))
+    first = runner_pid(runs)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: not local.runner_is_alive())
+    assert run.is_locked()
+    local.revive()
+    until(lambda: runner_pid(runs) not in (None, first))
+    gate.touch()
+    ended(local, "two")
+    assert (run.read_status().state, started(run)) == ("completed", 1)
+
+
+def test_a_gang_that_is_killed_is_started_again_when_all_of_it_is_gone(local, folder, tmp_path):
+    gate = tmp_path / "gate"
+    run = make_trial(folder, 0, gate=str(gate))
+    submit(local, Job("two", (run.path,), processes=2, cpus=2))
+    until(lambda: started(run) and others(run))
+    os.kill(local.queue.pid("two"), signal.SIGKILL)
+    until(lambda: started(run) == len(others(run)) == 2)
+    assert not Path(f"/proc/{others(run)[0]}").exists()
+    gate.touch()
+    ended(local, "two")
+    assert run.read_status().state == "completed"
+
+
+def test_a_job_submitted_by_a_process_of_another_is_none_of_its_processes(
+    local, folder, tmp_path, monkeypatch
+):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "DEIT_RENDEZVOUS": "a:1/b"}.items():
+        monkeypatch.setenv(name, value)
+    run = make_trial(folder, 0)
+    submit(local, Job("one", (run.path,)))
+    ended(local, "one")
+    assert (run.read_status().state, others(run)) == ("completed", [])
 
 
 def test_a_job_that_ended_while_no_runner_lived_is_not_run_again(local, folder, runs, tmp_path):
