@@ -40,8 +40,11 @@ def test_an_array_runs_two_at_once_on_gpus_of_its_own(slurm_cluster):
         assert process.rank == 0
         assert process.node in slurm_cluster.options.node_names
     assert state(slurm_cluster, array).split() == ["PENDING", "PENDING", "RUNNING", "RUNNING"]
-    accounts = slurm_cluster.run(["sacct", "-X", "-n", "-P", "-o", "Account,QOS", "-j", first[0]])
-    assert accounts.split() == ["vision|normal"]
+    accounts = ["sacct", "--allocations", "--noheader", "--parsable2", "--format=Account,QOS"]
+    slurm_cluster.wait_until(
+        lambda: slurm_cluster.run([*accounts, f"--jobs={first[0]}"]).split() == ["vision|normal"],
+        60,
+    )
 
 
 def test_a_requeued_job_is_back_soon(slurm_cluster):
@@ -61,6 +64,7 @@ def test_a_requeued_job_is_back_soon(slurm_cluster):
 def test_jobs_outlive_the_controller_and_their_nodes_daemon(slurm_cluster):
     job = submit(slurm_cluster, "--nodelist=node1", STEP)
     before = wait_for_tasks(slurm_cluster, job, 1)
+    slurm_cluster.restart_slurmctld()
     slurm_cluster.restart_slurmctld(kill=True)
     slurm_cluster.kill_slurmd("node1")
     slurm_cluster.start_slurmd("node1")
@@ -77,7 +81,10 @@ def test_a_failed_node_loses_its_job_and_comes_back(slurm_cluster):
     slurm_cluster.wait_until(lambda: state(slurm_cluster, job).split() == ["PENDING"], 60)
     slurm_cluster.recover()
     assert slurm_cluster.is_idle()
-    assert "NODE_FAIL" in slurm_cluster.run(["sacct", "-X", "-D", "-n", "-o", "State", "-j", job])
+    states = ["sacct", "--duplicates", "--allocations", "--noheader", "--format=State%20"]
+    slurm_cluster.wait_until(
+        lambda: "NODE_FAIL" in slurm_cluster.run([*states, f"--jobs={job}"]), 60
+    )
 
 
 def test_clusters_stand_beside_each_other(make_cluster):

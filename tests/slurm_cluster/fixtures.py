@@ -9,23 +9,30 @@ from contextlib import ExitStack
 
 import pytest
 
+from slurm_cluster import system
 from slurm_cluster.cluster import SlurmCluster
 from slurm_cluster.options import ClusterOptions
 
 PROGRAMS = ("slurmctld", "slurmd", "slurmdbd", "srun", "munged", "mariadbd", "mariadb-install-db")
-SBIN = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 MakeCluster = Callable[[ClusterOptions], SlurmCluster]
 
 
+def why_not() -> str | None:
+    """Why no cluster can be started on this machine; None if one can."""
+    missing = [name for name in PROGRAMS if shutil.which(name, path=system.PATH) is None]
+    if missing:
+        return f"SLURM is not installed: no {', '.join(missing)} (docs/slurm_testing.md says how)"
+    if os.geteuid() != 0:
+        return "a SLURM cluster needs root, who alone can make the files that stand for GPUs"
+    return None
+
+
+@pytest.fixture(scope="session")
 def require_slurm() -> None:
-    """Skip where SLURM is not installed, but fail where it has to be: in continuous integration."""
-    missing = [name for name in PROGRAMS if shutil.which(name, path=SBIN) is None]
-    if not missing:
-        reason = "" if os.geteuid() == 0 else "only root can make the files that stand for GPUs"
-    else:
-        reason = f"SLURM is not installed: no {', '.join(missing)} (see docs/slurm_testing.md)"
-    if not reason:
+    """Skip where there can be no cluster; in continuous integration there has to be one: fail."""
+    reason = why_not()
+    if reason is None:
         return
     if os.environ.get("CI") or os.environ.get("DEIT_REQUIRE_SLURM"):
         pytest.fail(reason, pytrace=False)
@@ -33,9 +40,10 @@ def require_slurm() -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+def shared_cluster(
+    require_slurm: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SlurmCluster]:
     """One cluster for the whole session, started by the first test that asks for it."""
-    require_slurm()
     with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
         yield cluster
 
@@ -45,7 +53,6 @@ def slurm_cluster(
     shared_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SlurmCluster]:
     """The session's cluster, healthy and empty, with `os.environ` pointing at it."""
-    shared_cluster.recover()
     use(shared_cluster, monkeypatch)
     yield shared_cluster
     shared_cluster.recover()
@@ -53,10 +60,11 @@ def slurm_cluster(
 
 @pytest.fixture
 def make_cluster(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    require_slurm: None,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[MakeCluster]:
     """Start further clusters with options of their own; `os.environ` points at the newest."""
-    require_slurm()
     with ExitStack() as stack:
 
         def make(options: ClusterOptions) -> SlurmCluster:
