@@ -44,10 +44,6 @@ def memory_gib(
 ) -> Interval | None:
     """Memory in GiB of each process of a job that trains these side by side.
 
-    Every student keeps its weights, gradients, optimiser and average all the time. Students take
-    their steps in turn, so the activations of the largest alone count. Loader processes, and the
-    images of a data set that is held in memory, are not included.
-
     Args:
         configs: of the trials of the job, at least one.
         trained: configs of trials that are teachers, by trial id.
@@ -56,28 +52,39 @@ def memory_gib(
     Returns:
         None where a model is one that no formula knows.
     """
-    students = [(config, student_cost(config)) for config in configs]
-    taught = [config for config in configs if config.teacher and config.distill.kind != "none"]
+    students = [student_cost(config) for config in configs]
+    known = [cost for cost in students if cost is not None]
     teacher = None
-    if taught:
-        assert taught[0].teacher is not None
-        teacher = teacher_cost(taught[0], (trained or {}).get(taught[0].teacher.trial or ""))
-        if teacher is None:
-            return None
-    fixed, passing = 0.0, 0.0
-    for config, cost in students:
-        if cost is None:
-            return None
-        fixed += _state_gib(config, cost)
-        passing = max(passing, cost.activations * FLOAT_BYTES * _images(config, processes) / _GIB)
-    widths = _precision_factor(configs[0])
-    parts = _FIXED_GIB + Interval(fixed, fixed, fixed) + _scaled(_ACTIVATIONS, widths, passing)
+    for config in configs:
+        if teacher is None and config.teacher is not None and config.distill.kind != "none":
+            teacher = teacher_cost(config, (trained or {}).get(config.teacher.trial or ""))
+            if teacher is None:
+                return None
+    if len(known) < len(students):
+        return None
+    return memory_of(list(zip(configs, known, strict=True)), teacher, processes)
+
+
+def memory_of(
+    students: Sequence[tuple[RunConfig, ModelCost]], teacher: ModelCost | None, processes: int
+) -> Interval:
+    """Memory in GiB of each process of a job, from the sizes of its models.
+
+    Every student keeps its weights, gradients, optimiser and average all the time. Students take
+    their steps in turn, so the activations of the largest alone count. Loader processes, and the
+    images of a data set that is held in memory, are not included.
+    """
+    shared = students[0][0]
+    width = Interval(1.0, 1.0, 1.0) if shared.train.precision == "fp32" else _HALF_PRECISION
+    states = sum(_state_gib(config, cost) for config, cost in students)
+    passing = max(cost.activations for _, cost in students) * _images(shared, processes)
+    needed = _FIXED_GIB + Interval(states, states, states) + _kept(_ACTIVATIONS, width, passing)
     if teacher is None:
-        return parts
+        return needed
     weights = teacher.parameters * FLOAT_BYTES / _GIB
-    through = teacher.activations * FLOAT_BYTES * _images(configs[0], processes) / _GIB
+    through = teacher.activations * _images(shared, processes)
     held = Interval(weights, weights, weights)
-    return parts + held + _scaled(_TEACHER_ACTIVATIONS, widths, through)
+    return needed + held + _kept(_TEACHER_ACTIVATIONS, width, through)
 
 
 def _state_gib(config: RunConfig, cost: ModelCost) -> float:
@@ -92,13 +99,11 @@ def _images(config: RunConfig, processes: int) -> int:
     return min(share, config.train.micro_batch_size or share)
 
 
-def _precision_factor(config: RunConfig) -> Interval:
-    return Interval(1.0, 1.0, 1.0) if config.train.precision == "fp32" else _HALF_PRECISION
-
-
-def _scaled(factor: Interval, width: Interval, amount: float) -> Interval:
+def _kept(factor: Interval, width: Interval, numbers: float) -> Interval:
+    """GiB of activations."""
+    gib = numbers * FLOAT_BYTES / _GIB
     return Interval(
-        factor.low * width.low * amount,
-        factor.point * width.point * amount,
-        factor.high * width.high * amount,
+        factor.low * width.low * gib,
+        factor.point * width.point * gib,
+        factor.high * width.high * gib,
     )

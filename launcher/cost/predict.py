@@ -122,10 +122,10 @@ def _notes(priced: Sequence[PricedJob], disk: Interval, site: Site) -> Iterable[
 
 
 def _memory_notes(priced: Sequence[PricedJob], site: Site) -> Iterable[str]:
-    needs = [(one.cost.memory_gib, one) for one in priced if one.cost.memory_gib is not None]
-    if not needs:
+    if not priced:
         return
-    need, one = max(needs, key=lambda pair: pair[0].point)
+    one = max(priced, key=lambda job: job.cost.memory_gib.point)
+    need = one.cost.memory_gib
     device = one.rates.device
     if device.kind == "cuda":
         gpu = find_gpu(device.name or "")

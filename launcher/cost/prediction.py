@@ -30,8 +30,8 @@ class JobCost:
     basis: Basis
     saved_seconds: Interval
     """What its trials would take longer if each had a job of its own."""
-    memory_gib: Interval | None
-    """Of each process; None where a formula is missing."""
+    memory_gib: Interval
+    """Of each process."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from deit_core.config import DataConfig, RunConfig
 from deit_core.data_layout import Split
 from launcher.cost.disk import disk_gib
 from launcher.cost.interval import ZERO, Interval
-from launcher.cost.memory import memory_gib
+from launcher.cost.memory import memory_of
 from launcher.cost.prediction import JobCost, TrialCost
 from launcher.cost.rates import Rates, newest_name, rates_on
 from launcher.cost.records import Device, JobRecord, same_data
@@ -145,8 +145,10 @@ class Pricing:
                 seconds=training + evaluating + rates.startup_seconds,
                 basis=basis,
                 saved_seconds=(computing * teaching + rates.startup_seconds) * (many - 1),
-                memory_gib=memory_gib(
-                    [trial.config for trial in job.trials], self.trained, processes=job.processes
+                memory_gib=memory_of(
+                    [(load.config, load.student) for load in loads],
+                    next((load.teacher for load in loads if load.teacher), None),
+                    job.processes,
                 ),
             ),
             reads_first=reading.point > computing.point,

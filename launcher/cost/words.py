@@ -50,12 +50,10 @@ def _wall(cost: Cost) -> str:
 
 
 def _disk(cost: Cost) -> str:
-    disk, memory = cost.disk_gib, [job.memory_gib for job in cost.jobs if job and job.memory_gib]
+    disk, memory = cost.disk_gib, [job.memory_gib for job in cost.jobs if job is not None]
     free = "" if cost.free_gib is None else f" of {bytes_text(cost.free_gib)} free"
-    line = f"disk: {_sizes(disk)}{free}"
-    if memory:
-        line += f"; memory: up to {_sizes(max(memory, key=lambda need: need.point))} a process"
-    return line
+    most = max(memory, key=lambda need: need.point)
+    return f"disk: {_sizes(disk)}{free}; memory: up to {_sizes(most)} a process"
 
 
 def _saving(cost: Cost) -> str:
