@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -57,10 +58,10 @@ def preview(runs: Path, request: Request, backend: Backend) -> Plan:
     Raises:
         UserError: see `reconcile`.
     """
-    backend.check(request.resources)
+    warnings = backend.check(request.resources)
     sweep_dir, request, _ = _take_up(runs, request)
     observations = observe(_locate(runs, sweep_dir, request), backend)
-    return _plan(runs, request, observations, backend, NO_WISH)
+    return _plan(runs, request, observations, backend, NO_WISH, warnings)
 
 
 def why_refused(plan: Plan) -> str | None:
@@ -93,14 +94,14 @@ def reconcile(
         LaunchError: a job that does not fit the machine.
         DataError, TeacherError, SweepError: files that a trial reads are not there.
     """
-    backend.check(request.resources)
+    warnings = backend.check(request.resources)
     with one_line_errors("make the runs folder"):
         runs.mkdir(parents=True, exist_ok=True)
     with locked(runs_lock(runs)):
         sweep_dir, request, earlier = _take_up(runs, request)
         found = _locate(runs, sweep_dir, request)
         seen = observe(found, backend)
-        plan = _plan(runs, request, seen, backend, NO_WISH)  # refuses before anything is written
+        plan = _plan(runs, request, seen, backend, NO_WISH, warnings)  # refuses before it writes
         check_inputs(item.trial for item in plan.actions if item.action in STARTS)
         paths = create_trials(sweep_dir, request.expansion.trials, found)
         created_utc = earlier.created_utc if earlier else _now_utc()
@@ -155,6 +156,7 @@ def _plan(
     observations: Mapping[str, Observation],
     backend: Backend,
     wish: Wish,
+    warnings: Sequence[str] = (),
 ) -> Plan:
     for seen in observations.values():
         if seen.condition == "damaged":
@@ -163,6 +165,8 @@ def _plan(
         observations=observations,
         backend=backend.name,
         capacity=backend.capacity(),
+        node=backend.node(request.resources),
+        warnings=tuple(warnings),
     )
     plan = make_plan(request.name, request.expansion, request.resources, situation, wish)
     return with_cost(plan, runs, request.expansion, request.resources, observations)
@@ -177,15 +181,18 @@ def _now_utc() -> str:
 
 def _adopt(observations: Iterable[Observation], backend: Backend) -> int:
     """Record the id of live jobs whose submitter died before it could; returns how many jobs."""
-    tags = set()
+    unrecorded: dict[str, list[tuple[TrialJob, Path]]] = defaultdict(list)
     for seen in observations:
-        if seen.job is None or seen.job.job_id is not None or seen.path is None:
+        job = seen.job
+        if job is None or seen.path is None or job.job_id is not None:
             continue
-        job_id = backend.find(seen.job.tag) if seen.job.backend == backend.name else None
-        if job_id is not None:
-            record_job(seen.job.model_copy(update={"job_id": job_id}), [seen.path])
-            tags.add(seen.job.tag)
-    return len(tags)
+        if job.backend == backend.name:
+            unrecorded[job.tag].append((job, seen.path))
+    found = backend.find(unrecorded.keys()) if unrecorded else {}
+    for tag, job_id in found.items():
+        for job, path in unrecorded[tag]:
+            record_job(job.model_copy(update={"job_id": job_id}), [path])
+    return len(found)
 
 
 def _heal(observations: Iterable[Observation]) -> None:

@@ -79,6 +79,13 @@ class Check:
     name: str
     ok: bool
     detail: str
+    note: bool = False
+    """Whether it is worth knowing though nothing is wrong."""
+
+    @property
+    def verdict(self) -> str:
+        """`ok`, `BAD` or `note`."""
+        return "BAD" if not self.ok else "note" if self.note else "ok"
 
 
 Peers = Callable[[str], "Backend | None"]
@@ -95,22 +102,28 @@ class Backend(Protocol):
     def submit(self, jobs: Sequence[Job]) -> Mapping[str, str]:
         """Queue jobs and return their ids by tag. Submitting a live tag again changes nothing."""
 
-    def find(self, tag: str) -> str | None:
-        """The id of the live job with this tag; None when there is none.
+    def find(self, tags: Collection[str]) -> Mapping[str, str]:
+        """The ids of live jobs by their tags; those of which there is none are left out.
 
         Raises:
             LaunchError: that cannot be told now.
         """
 
-    def check(self, resources: Resources) -> None:
+    def check(self, resources: Resources) -> Sequence[str]:
         """Refuse, before anything is written, what could never run here.
+
+        Returns:
+            Warnings about what may go wrong.
 
         Raises:
             LaunchError: names what is wrong and what is valid.
         """
 
-    def expected_start(self, job: Job) -> str | None:
-        """When a job would start if it were submitted now, in words; None if nobody can say."""
+    def node(self, resources: Resources) -> Capacity | None:
+        """What one node has of those that jobs are placed on; None where that is not known."""
+
+    def forecast(self, jobs: Sequence[Job]) -> list[str]:
+        """What would come of submitting these jobs now, such as when they start, in words."""
 
     def states(self, job_ids: Collection[str]) -> Mapping[str, JobReport]:
         """What is known about these jobs; a job about which nothing is known is left out."""
@@ -133,5 +146,10 @@ class Backend(Protocol):
     def revive(self) -> None:
         """Restart whatever moves the queue if jobs wait for it and it is gone."""
 
-    def checks(self) -> list[Check]:
-        """What `doctor` should say about this backend."""
+    def checks(self, resources: Resources, *, submit: bool = False) -> list[Check]:
+        """What `doctor` should say about this backend, for jobs that ask for `resources`.
+
+        Args:
+            resources: says which part of a cluster is meant.
+            submit: also run a job that looks around, where that can show more.
+        """

@@ -83,7 +83,7 @@ class SlurmBackend:
             RunDirError: the runs folder cannot be written.
         """
         client.require_slurm()
-        ids = {job.tag: found for job in jobs if (found := self.find(job.tag)) is not None}
+        ids = dict(self.find([job.tag for job in jobs]))
         classes: dict[_Class, list[Job]] = defaultdict(list)
         for job in jobs:
             if job.tag not in ids:
@@ -168,8 +168,11 @@ class SlurmBackend:
                     if slurm_id and job.tag not in ended and run_dirs.intersection(job.run_dirs):
                         found.append(f"{slurm_id}_{index}")
         entries = client.queue([element.partition("_")[0] for element in found])
-        queued = {entry.name for entry in entries or ()}
-        return [element for element in dict.fromkeys(found) if element in queued]
+        distinct = list(dict.fromkeys(found))
+        if entries is None:
+            return distinct
+        queued = {entry.name for entry in entries}
+        return [element for element in distinct if element in queued]
 
     @contextlib.contextmanager
     def _submitting(self) -> Iterator[int]:
@@ -183,32 +186,36 @@ class SlurmBackend:
 
     # looking -----------------------------------------------------------------------------------
 
-    def find(self, tag: str) -> str | None:
-        """The id of the live job with this tag.
+    def find(self, tags: Collection[str]) -> Mapping[str, str]:
+        """The ids of live jobs by their tags.
 
         Raises:
-            LaunchError: whether there is one cannot be told, as SLURM does not answer.
+            LaunchError: whether an array was submitted cannot be told, as SLURM does not answer.
         """
-        if not self.files.path.is_dir():
-            return None
+        wanted = set(tags)
+        if not wanted or not self.files.path.is_dir():
+            return {}
+        found: dict[str, str] = {}
         with self._submitting():  # waits for an sbatch that its dead launcher has left behind
             for array, record in self._live_arrays():
-                for index, element in enumerate(record.elements):
-                    for place, job in enumerate(element):
-                        if job.tag == tag:
-                            return self._find_in(array, record, index, place)
-        return None
+                places = {
+                    job.tag: (index, place)
+                    for index, element in enumerate(record.elements)
+                    for place, job in enumerate(element)
+                    if job.tag in wanted
+                }
+                slurm_id = self._known_as(array, record) if places else None
+                if slurm_id is not None:
+                    found |= {tag: _job_id(slurm_id, *where) for tag, where in places.items()}
+        reports = self.states(found.values())
+        ended = {job_id for job_id, report in reports.items() if report.state == "ended"}
+        return {tag: job_id for tag, job_id in found.items() if job_id not in ended}
 
-    def _find_in(self, array: ArrayDir, record: ArrayRecord, index: int, place: int) -> str | None:
-        slurm_id = array.slurm_id() or self._adopt(array, record)
-        if slurm_id is None:
-            return None
-        job_id = _job_id(slurm_id, index, place)
-        report = self.states([job_id]).get(job_id)
-        return None if report is not None and report.state == "ended" else job_id
-
-    def _adopt(self, array: ArrayDir, record: ArrayRecord) -> str | None:
-        """Look for an array whose id was never recorded."""
+    def _known_as(self, array: ArrayDir, record: ArrayRecord) -> str | None:
+        """SLURM's id of an array, looked for in its queue if it was never recorded."""
+        slurm_id = array.slurm_id()
+        if slurm_id is not None:
+            return slurm_id
         entries = client.queue_by_name(record.job_name)
         if entries is None:
             raise LaunchError(
@@ -224,20 +231,19 @@ class SlurmBackend:
         places = self._places(job_ids)
         by_array: dict[str, set[str]] = {}
         reports: dict[str, JobReport] = {}
-        waiting: dict[str, _Place] = {}
         for job_id, place in places.items():
             if place.slurm_id not in by_array:
                 by_array[place.slurm_id] = place.array.marked("ended")
             if place.job.tag in by_array[place.slurm_id]:
                 reports[job_id] = JobReport("ended")
-            else:
-                waiting[job_id] = place
-        entries = client.queue(sorted({place.slurm_id for place in waiting.values()}))
+        # Also those of which the files are gone: SLURM may still have them.
+        asked = {job_id: job_id.partition(":")[0] for job_id in job_ids if job_id not in reports}
+        entries = client.queue(sorted({name.partition("_")[0] for name in asked.values()}))
         if entries is None:
             return reports
         queued = {entry.name: entry for entry in entries}
-        for job_id, place in waiting.items():
-            entry = queued.get(place.element)
+        for job_id, name in asked.items():
+            entry = queued.get(name)
             reports[job_id] = JobReport("ended") if entry is None else _report(entry)
         return reports
 

@@ -33,9 +33,10 @@ from launcher.backends.endings import (
 from launcher.backends.progress import JobProgress
 from launcher.backends.slurm import client
 from launcher.backends.slurm.array_dir import ArrayDir, ArrayJob, ArrayRecord
+from launcher.backends.slurm.backend import SlurmBackend
 from launcher.backends.slurm.here import Deadline, Here, seconds_left
 from launcher.backends.slurm.step import Request, Step
-from launcher.observe import dependency_state
+from launcher.observe import dependency_state, read_trial_job
 from launcher.siblings import attempts_beside, bad_nodes, should_stop_sweep
 
 _LOCK_PAUSE_S = 2.0
@@ -134,7 +135,7 @@ class Supervisor:
     def _take_up(self, job: ArrayJob) -> JobProgress:
         """The job as it stands; an attempt that nobody saw end is judged now."""
         progress = self.array.read_progress(job.tag) or carried(job.run_dirs)
-        if progress.state == "running":
+        if progress.state == "running" and self._await_others(progress.running):
             state = client.last_state(self.here.name)
             word = (state or "").partition(" ")[0]
             cause = _CAUSES_BY_STATE.get(word)
@@ -163,11 +164,25 @@ class Supervisor:
                 return Leave.DONE
             if state == "running":
                 return Leave.REQUEUE
+            if state == "idle" and self._is_queued(path):
+                return Leave.ELSEWHERE  # its job is another one by now: wait for that
             if state == "idle":
                 why = f"not started: its teacher {path.name} is neither trained nor queued"
                 note_unstarted(run_dirs, {"reason": why})
                 return Leave.DONE
         return None
+
+    def _is_queued(self, teacher: Path) -> bool:
+        """Whether a job is about to train a teacher, or may be: SLURM may not answer."""
+        job = read_trial_job(RunDir(teacher))
+        if job is None or job.backend != "slurm":
+            return False
+        backend = SlurmBackend(self.array.path.parents[1])
+        job_id = job.job_id or next(iter(backend.find([job.tag]).values()), None)
+        if job_id is None:
+            return False
+        report = backend.states([job_id]).get(job_id)
+        return report is None or report.state != "ended"
 
     def _is_hopeless(self, run_dirs: Sequence[str]) -> bool:
         """Whether jobs of this sweep failed one after another since this one was submitted."""
