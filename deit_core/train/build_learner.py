@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
+import warnings
 from os import environ
 from pathlib import Path
 
@@ -80,6 +81,8 @@ def distribute(learner: Learner, device: torch.device, ranks: Ranks) -> Learner:
     if ranks.world == 1:
         return learner
     ids = [device] if device.type == "cuda" else None
+    # Said of every depthwise convolution: the stride of a dimension of size one means nothing.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     runner = DistributedDataParallel(learner.model, device_ids=ids, gradient_as_bucket_view=True)
     return dataclasses.replace(learner, runner=runner)
 
