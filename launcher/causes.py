@@ -116,16 +116,19 @@ def describe(
     if cause == "completed":
         return None
     if cause in _OUTSIDE:
-        stopped = status.reason if status.state == "preempted" else None
-        return stopped or CAUSE_WORDS[cause].partition(":")[0]
+        saved = cause == "preempted" and status.state == "preempted"
+        return (status.reason if saved else None) or CAUSE_WORDS[cause].partition(":")[0]
     if status.state == "failed" and status.reason and cause not in _SCHEDULERS:
-        return " ".join(status.reason.split())
+        missed = _LOST_PEER.search(status.reason) is not None
+        elsewhere = f"in another process: {evidence.exception}" if evidence.exception else None
+        return (elsewhere if missed else None) or " ".join(status.reason.split())
     where = f"at step {status.step}" if status.step else "before its first step"
     if cause == "user_error":
         return evidence.complaint or evidence.exception or f"the job refused to start {where}"
     if cause in ("crashed", "lost"):
         return _describe_end(exit_code, where, evidence)
-    return f"{CAUSE_WORDS[cause].partition(':')[0]} {where}"
+    said = "" if cause in _SCHEDULERS or evidence.exception is None else f": {evidence.exception}"
+    return f"{CAUSE_WORDS[cause].partition(':')[0]} {where}{said}"
 
 
 def _describe_end(exit_code: int | None, where: str, evidence: Evidence) -> str:

@@ -28,7 +28,7 @@ WHY_SCHEMA_VERSION = 1
 """Raised when a field of `why --json` changes its meaning or goes away."""
 
 _BLAMED: frozenset[Cause] = frozenset(
-    {"node_failure", "lost", "crashed", "timeout", "gpu_memory", "host_memory"}
+    {"node_failure", "lost", "crashed", "gpu_memory", "host_memory"}
 )
 """Ends that a node may have a part in."""
 _SILENT: frozenset[Condition] = frozenset({"completed", "new", "damaged", "pruned"})

@@ -104,7 +104,10 @@ def test_the_rank_that_failed_speaks_not_the_one_that_missed_it(tmp_path):
         found.exception == "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
     )
     assert found.source == run.rank_log(1)
-    assert find_cause(StatusRecord(state="running"), 1, None, found) == "gpu_memory"
+    lost = "another process of this job ended; its messages, or the system's log, say why"
+    status = StatusRecord(state="failed", failure="crashed", reason=lost)
+    assert find_cause(status, 1, None, found) == "gpu_memory"
+    assert describe("gpu_memory", status, 1, found) == f"in another process: {found.exception}"
 
 
 def test_the_end_of_a_long_log_is_enough(tmp_path):
