@@ -12,6 +12,7 @@ from typing import Literal
 
 from launcher.backends.base import Capacity
 from launcher.cohort import form_cohorts
+from launcher.cohort_room import CohortRoom
 from launcher.cost.prediction import Cost
 from launcher.expand import Expansion, Trial
 from launcher.job_size import JobSize, job_size
@@ -85,6 +86,10 @@ class Situation:
     observations: Mapping[str, Observation]
     backend: str
     capacity: Capacity | None
+    node: Capacity | None = None
+    """What a node of the scheduler has, as far as that is known."""
+    warnings: tuple[str, ...] = ()
+    """Of the backend, about what is asked of it."""
 
 
 NO_WISH = Wish()
@@ -104,12 +109,17 @@ def make_plan(
     """
     actions = _decide(expansion, situation.observations, wish)
     starting = [planned.trial for planned in actions.values() if planned.action in STARTS]
-    size = job_size(resources, situation.capacity, starting)
+    size = job_size(resources, situation.capacity, starting, situation.node)
     untrained = frozenset(
         trial_id for trial_id, planned in actions.items() if planned.action != "done"
     )
+    room = CohortRoom(resources.process_memory_gib, expansion.trials, size.processes)
     cohorts = form_cohorts(
-        starting, untrained=untrained, largest=resources.cohort_size, slots=size.slots
+        starting,
+        untrained=untrained,
+        largest=resources.cohort_size,
+        slots=size.slots,
+        fits=room.fits,
     )
     return Plan(
         sweep=sweep,
@@ -121,7 +131,7 @@ def make_plan(
             for cohort in cohorts
         ),
         size=size,
-        notes=(*expansion.notes, *size.notes),
+        notes=(*expansion.notes, *size.notes, *room.notes(starting), *situation.warnings),
         largest_cohort=resources.cohort_size,
     )
 

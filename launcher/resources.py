@@ -141,6 +141,8 @@ class Resources(BaseModel):
     """CPU cores of one job that trains without a GPU, shared by its processes."""
     mem_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Memory of one job on each node, in GB; null: the scheduler's default."""
+    gpu_mem_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Memory of one GPU, in GB; trials that need more together do not share a job. null: unknown."""
     time: Annotated[str | None, BeforeValidator(_no_bare_number), AfterValidator(_valid_time)] = (
         "24h"
     )
@@ -177,6 +179,15 @@ class Resources(BaseModel):
     def processes_per_node(self) -> int:
         """Processes of one job on each of its nodes: one a GPU unless given."""
         return self.tasks_per_node or self.gpus_per_node or 1
+
+    @property
+    def process_memory_gib(self) -> float | None:
+        """What one process of a job may use: of its GPU, else of its share of the node's memory."""
+        if self.gpus_per_node:
+            given = self.gpu_mem_gb
+        else:
+            given = None if self.mem_gb is None else self.mem_gb / self.processes_per_node
+        return None if given is None else given * 1e9 / 2**30
 
     @property
     def cohort_size(self) -> int:
