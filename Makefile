@@ -1,11 +1,11 @@
-# Everything from a bare machine: `make demo`, `make test`, `make check`.
+# Everything from a bare machine: `make demo`, `make test`, `make check`. `make slurm`: a SLURM to try.
 # VENV= and PYTHON= choose another environment or interpreter.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: install install-dev demo test check format clean
+.PHONY: install install-dev demo test check slurm format clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -33,6 +33,10 @@ check: install-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tests/check_wheel.py
+
+# A SLURM cluster of four nodes on this machine, until Ctrl-C (docs/slurm_testing.md).
+slurm: install-dev
+	PYTHONPATH=tests $(BIN)/python -m slurm_cluster
 
 format: install-dev
 	$(BIN)/ruff check --fix .

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from slurm_cluster.conf import Layout
 
+_SMALL_LOG = "--innodb-log-file-size=8M"  # 96 MiB by default, for each cluster of each test session
+
 
 def munged(layout: Layout) -> list[str]:
     """The daemon by which SLURM's parts prove who they are; `--force` as it may run as root."""
@@ -20,7 +22,7 @@ def munged(layout: Layout) -> list[str]:
 def mariadb_install(layout: Layout) -> list[str]:
     """Make an empty database; under a second, so it is not worth a cache."""
     return [
-        *("mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db"),
+        *("mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db", _SMALL_LOG),
         f"--datadir={layout.mariadb_data}",
     ]
 
@@ -29,7 +31,7 @@ def mariadbd(layout: Layout) -> list[str]:
     """The accounting daemon's database: only on its socket, and in no need to survive a crash."""
     return [
         *("mariadbd", "--no-defaults", "--user=root", "--skip-grant-tables", "--skip-networking"),
-        *("--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0"),
+        *("--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0", _SMALL_LOG),
         f"--datadir={layout.mariadb_data}",
         f"--socket={layout.mariadb_socket}",
         f"--pid-file={layout.folder}/mariadbd.pid",
