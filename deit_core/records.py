@@ -287,6 +287,10 @@ class PlanRecord(Record):
     """What the planner says, such as axes that have no effect."""
     resources: dict[str, Any] = {}
     """`resources` of the sweep file, for commands that start trials without reading it again."""
+    throttled: bool = False
+    """Whether their `max_parallel` is what `throttle` said; a later `sweep` keeps it then."""
+    backend: str | None = None
+    """Where the latest `sweep` started its trials."""
 
 
 def finite(value: float | None) -> float | None:

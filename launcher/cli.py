@@ -10,14 +10,13 @@ import typer
 from deit_core.errors import UserError
 from launcher.commands.check import doctor
 from launcher.commands.following import EXIT_INTERRUPTED
-from launcher.commands.look import logs, status
+from launcher.commands.look import logs, status, tensorboard, why
 from launcher.commands.start import sweep, train
-from launcher.commands.steer import cancel, retry
+from launcher.commands.steer import cancel, pause, resume, retry, throttle
 from launcher.usage import OneLineErrors
 
 app = typer.Typer(
     cls=OneLineErrors,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -43,7 +42,9 @@ def _options(
     pass
 
 
-for _command in (sweep, train, status, logs, retry, cancel, doctor):
+_LOOKING = (status, logs, why, tensorboard)
+_STEERING = (retry, cancel, pause, resume, throttle)
+for _command in (sweep, train, *_LOOKING, *_STEERING, doctor):
     app.command()(_command)
 
 

@@ -1,47 +1,92 @@
-"""Cancelling and retrying trials of an existing sweep."""
+"""Cancelling trials of an existing sweep, and trying them again."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
 
 from deit_core.errors import RunDirError
+from deit_core.records import StatusRecord
 from deit_core.run_dir import RunDir
 from launcher.backends.base import Backend
 from launcher.errors import LaunchError
-from launcher.observe import ACTIVE, Observation, observe
+from launcher.live_jobs import jobs_by_owner, observe_sweep
+from launcher.locks import locked
+from launcher.observe import ACTIVE
 from launcher.plan import Wish
 from launcher.policy import CANCELLED
 from launcher.reconcile import Outcome, continue_sweep
 from launcher.repair import surviving_status
 from launcher.request import Request, read_request
-from launcher.sweep_dir import SweepDir
-from launcher.trial_dirs import own_paths
+from launcher.sweep_dir import SweepDir, one_line_errors
 
 PATIENCE_S = 90.0
 """Seconds to wait for a cancelled job: longer than a backend's own grace time."""
 _POLL_S = 0.1
 
 
-def retry(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | None) -> Outcome:
+def retry(
+    sweep_dir: SweepDir,
+    backend: Backend,
+    trial_ids: Collection[str] | None,
+    causes: Collection[str] = (),
+) -> Outcome:
     """Start failed or stopped trials again, from their last checkpoint.
 
     Args:
         sweep_dir: the sweep.
         backend: where they run.
         trial_ids: which; None: every failed one.
+        causes: of all failed ones, those that failed for one of these (`FailureKind`); all if none.
 
     Raises:
         RunDirError: a run directory cannot be read or written.
     """
     request = read_request(sweep_dir)
     if trial_ids is None:
-        seen = _observe(sweep_dir, request, backend)
-        trial_ids = [name for name, one in seen.items() if one.condition == "failed"]
+        trial_ids = [
+            name
+            for name, one in observe_sweep(sweep_dir, request, backend).items()
+            if one.condition == "failed" and (not causes or one.status.failure in causes)
+        ]
     chosen = frozenset(trial_ids)
     return continue_sweep(sweep_dir, request, backend, Wish(retry=chosen, only=chosen))
+
+
+def forget_progress(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str]) -> None:
+    """Remove checkpoints, metrics and event files of trials, so that they start from nothing.
+
+    Raises:
+        LaunchError: one of them has a result, or something works on it.
+        RunDirError: its files cannot be read or removed.
+    """
+    with locked(sweep_dir.lock_file):
+        seen = observe_sweep(sweep_dir, read_request(sweep_dir), backend)
+        begun = {name: seen[name] for name in trial_ids if name in seen}
+        for name, one in begun.items():
+            if one.condition not in ("failed", "stopped", "new"):
+                raise LaunchError(
+                    f"{name} is {one.condition}; only what failed or was stopped can start from "
+                    f"scratch (`deit-launch cancel {name}` stops it)"
+                )
+        for one in begun.values():
+            if one.path is not None:
+                _forget(RunDir(one.path), one.status)
+
+
+def _forget(run: RunDir, status: StatusRecord) -> None:
+    """Leave the trial as it was made; only its attempts go on being counted."""
+    with one_line_errors("remove what a trial has done so far"):
+        for folder in (run.checkpoint_dir, run.tensorboard_dir()):
+            if folder.is_dir():
+                shutil.rmtree(folder)
+        run.metrics_file.unlink(missing_ok=True)
+    run.write_status(
+        StatusRecord(state=status.state, failure=status.failure, attempt=status.attempt)
+    )
 
 
 def cancel(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | None) -> list[str]:
@@ -51,7 +96,7 @@ def cancel(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | N
 
     Args:
         sweep_dir: the sweep.
-        backend: where they run.
+        backend: one of those that they may run on.
         trial_ids: which; None: all.
 
     Raises:
@@ -59,26 +104,23 @@ def cancel(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | N
         RunDirError: a run directory cannot be read or written.
     """
     request = read_request(sweep_dir)
-    seen = _observe(sweep_dir, request, backend)
+    seen = observe_sweep(sweep_dir, request, backend)
     chosen = _with_dependants(request, seen.keys() if trial_ids is None else trial_ids)
-    targets = {name: one for name, one in seen.items() if name in chosen}
-    targets = {name: one for name, one in targets.items() if one.condition in ACTIVE}
-    jobs = {one.job.tag: one.job for one in targets.values() if one.job is not None}
-    job_ids = {job.job_id or backend.find(job.tag) for job in jobs.values()} - {None}
-    for job_id in job_ids:
-        backend.cancel(str(job_id))
-    _await_end(backend, {str(job_id) for job_id in job_ids})
+    targets = {
+        name: one for name, one in seen.items() if name in chosen and one.condition in ACTIVE
+    }
+    by_owner = jobs_by_owner(targets.values(), backend)
+    for jobs in by_owner:
+        for job_id in jobs.ids:
+            jobs.owner.cancel(job_id)
+    for jobs in by_owner:
+        _await_end(jobs.owner, set(jobs.ids))
     paths = {one.path for one in targets.values() if one.path is not None}
     for path in paths:
         _mark_cancelled(RunDir(path))
-    siblings = {Path(path) for job in jobs.values() for path in job.run_dirs} - paths
-    _submit_again(siblings, backend)
+    for jobs in by_owner:
+        submit_again(jobs.run_dirs - paths, jobs.owner)
     return [name for name, one in targets.items() if one.path and not RunDir(one.path).is_locked()]
-
-
-def _observe(sweep_dir: SweepDir, request: Request, backend: Backend) -> dict[str, Observation]:
-    ids = {trial.trial_id for trial in request.expansion.trials}
-    return observe(own_paths(sweep_dir, ids), backend)
 
 
 def _with_dependants(request: Request, chosen: Collection[str]) -> set[str]:
@@ -113,7 +155,7 @@ def _mark_cancelled(run: RunDir) -> None:
     run.write_status(status.model_copy(update=update))
 
 
-def _submit_again(paths: Collection[Path], backend: Backend) -> None:
+def submit_again(paths: Collection[Path], backend: Backend) -> None:
     """Continue trials, each in the sweep that its folder belongs to."""
     by_sweep: dict[Path, set[str]] = defaultdict(set)
     for path in paths:

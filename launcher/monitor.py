@@ -58,6 +58,11 @@ class Row:
     """What ended its latest attempt, where it waits for the next one or failed."""
 
     @property
+    def shown_state(self) -> str:
+        """The state in tables, where a paused trial is told from one that waits for its turn."""
+        return "paused" if self.held else self.state
+
+    @property
     def why(self) -> str | None:
         """Why it is not running, in one line."""
         if self.held:

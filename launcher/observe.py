@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -170,26 +170,29 @@ def _job_reports(jobs: Iterable[TrialJob | None], backend: Backend) -> Mapping[s
             by_backend[job.backend][job.tag] = job
     reports: dict[str, JobReport] = {}
     for name, tagged in by_backend.items():
-        owner = backend if name == backend.name else backend.peers(name)
+        owner = owner_of(name, backend)
         if owner is not None:
             reports |= _reports_of(tagged.values(), owner)
     return reports
 
 
-def _reports_of(jobs: Iterable[TrialJob], backend: Backend) -> dict[str, JobReport]:
-    ids: dict[str, str] = {}
-    ended: dict[str, JobReport] = {}
-    for job in jobs:
-        try:
-            job_id = job.job_id or backend.find(job.tag)
-        except LaunchError:
-            continue  # nobody can tell now
-        if job_id is None:
-            ended[job.tag] = JobReport("ended")  # the launcher died before it submitted
-        else:
-            ids[job.tag] = job_id
+def owner_of(name: str, backend: Backend) -> Backend | None:
+    """The backend of this name in the same runs folder; None where there is none."""
+    return backend if name == backend.name else backend.peers(name)
+
+
+def _reports_of(jobs: Collection[TrialJob], backend: Backend) -> dict[str, JobReport]:
+    ids = {job.tag: job.job_id for job in jobs if job.job_id is not None}
+    unrecorded = {job.tag for job in jobs} - ids.keys()
+    try:
+        found = backend.find(unrecorded) if unrecorded else {}
+    except LaunchError:
+        found, unrecorded = {}, set()  # nobody can tell now
+    # Of which there is no job: the launcher died before it submitted.
+    never = {tag: JobReport("ended") for tag in unrecorded - found.keys()}
+    ids |= found
     reports = backend.states(set(ids.values()))
-    return ended | {tag: reports[job_id] for tag, job_id in ids.items() if job_id in reports}
+    return never | {tag: reports[job_id] for tag, job_id in ids.items() if job_id in reports}
 
 
 def _condition(fact: _Facts, report: JobReport | None) -> Condition:

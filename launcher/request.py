@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deit_core.errors import SchemaError
 from deit_core.records import PlannedTrial, PlanRecord
@@ -27,14 +27,16 @@ class Request:
     source: str = ""
     description: str = ""
     command: str = ""
+    throttled: bool = False
+    """Whether `resources.max_parallel` is what `deit-launch throttle` said."""
 
     @property
     def digest(self) -> str:
         """Identity of the sweep: its name and its set of trials."""
         return sweep_hash(self.name, [trial.trial_id for trial in self.expansion.trials])
 
-    def record(self, created_utc: str) -> PlanRecord:
-        """plan.json of the sweep."""
+    def record(self, created_utc: str, backend: str) -> PlanRecord:
+        """plan.json of the sweep, whose trials are started on a backend."""
         return PlanRecord(
             sweep=self.name,
             description=self.description,
@@ -46,7 +48,16 @@ class Request:
             trials=tuple(_planned(trial) for trial in self.expansion.trials),
             notes=self.expansion.notes,
             resources=self.resources.model_dump(mode="json"),
+            throttled=self.throttled,
+            backend=backend,
         )
+
+    def throttled_as(self, earlier: PlanRecord) -> Request:
+        """The same with what `deit-launch throttle` has said of the sweep since it was started."""
+        if not earlier.throttled:
+            return self
+        update = {"max_parallel": earlier.resources.get("max_parallel")}
+        return replace(self, resources=self.resources.model_copy(update=update), throttled=True)
 
 
 def _planned(trial: Trial) -> PlannedTrial:
@@ -97,6 +108,7 @@ def read_request(sweep_dir: SweepDir) -> Request:
         source=record.source,
         description=record.description,
         command=record.command,
+        throttled=record.throttled,
     )
 
 

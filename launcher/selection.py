@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
-from deit_core.records import PlannedTrial
+from deit_core.config_checks import nearest
+from deit_core.records import FailureKind, PlannedTrial
 from launcher.errors import LaunchError
 from launcher.text import listing
 from launcher.trial_names import same_value
+
+FAILURES: tuple[str, ...] = get_args(FailureKind)
+"""Why a trial can have failed, as `retry --cause` takes it."""
+
+
+def select_causes(given: Iterable[str]) -> frozenset[str]:
+    """The causes of failure that are named. Raises LaunchError."""
+    causes = frozenset(given)
+    for cause in sorted(causes - set(FAILURES)):
+        raise LaunchError(f"no trial fails for {cause!r}{nearest(cause, FAILURES)}")
+    return causes
 
 
 def select_trial(given: str, trials: Sequence[PlannedTrial]) -> PlannedTrial:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from launcher.monitor import Row, Snapshot, by_group
+from launcher.status_groups import Group, group_rows
 from launcher.text import (
     STATE_STYLES,
     WIDTH_OF_FILES,
@@ -42,16 +43,49 @@ class _Column:
     """Whether long cells may go on in the next line."""
 
 
-def print_snapshot(snapshot: Snapshot, console: Console) -> None:
-    """Print a sweep's state, what is wrong, and what to do about it."""
+def print_snapshot(snapshot: Snapshot, console: Console, by: str | None = None) -> None:
+    """Print a sweep's state, what is wrong, and what to do about it.
+
+    Args:
+        snapshot: the sweep.
+        console: where to.
+        by: swept field whose values are summed up first, and order the trials.
+    """
+    if by is not None:
+        groups = group_rows(snapshot.rows, by)
+        rows = tuple(row for group in groups for row in group.rows)
+        snapshot = replace(snapshot, rows=rows)
     lines = [f"{snapshot.sweep}: {counts(snapshot.counts())}", f"folder: {snapshot.path}"]
     print_lines(console, lines)
+    if by is not None:
+        _print_by(groups, by, console)
     if len(snapshot.rows) <= MOST_ROWS:
         print_trials(snapshot.rows, snapshot.axes, console)
     else:
         _print_large(snapshot, console)
     print_lines(console, reason_lines(snapshot.rows))
     print_lines(console, warning_lines(snapshot.rows))
+
+
+def _print_by(groups: Sequence[Group], field: str, console: Console) -> None:
+    shown = groups[:MOST_ROWS]
+    columns = [
+        _Column(field.rsplit(".", 1)[-1], [group.label for group in shown], folds=True),
+        *_result_columns(shown),
+    ]
+    _print_table(columns, console)
+    _print_more(len(groups) - MOST_ROWS, " values", console)
+    print_lines(console, [""])
+
+
+def _result_columns(groups: Sequence[Group]) -> list[_Column]:
+    """Counts, and the mean of what is finished with the number of trials it is the mean of."""
+    return [
+        _Column("trials", [str(len(group.rows)) for group in groups]),
+        _Column("states", [counts(group.states) for group in groups], folds=True),
+        _Column("mean top-1 %", [number(group.mean_top1, 2) for group in groups]),
+        _Column("of", [f"n={len(group.results)}" for group in groups]),
+    ]
 
 
 def _print_large(snapshot: Snapshot, console: Console) -> None:
@@ -75,12 +109,12 @@ def reason_lines(rows: Sequence[Row]) -> list[str]:
     """Why trials are not completed: every reason whole, and once for all trials that share it."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if row.reason and row.state not in ("completed", "running"):
-            shared = one_line(row.reason).replace(row.trial_id, _ANY_TRIAL)
-            groups.setdefault((row.state, shared), []).append(row)
+        if row.why and row.state not in ("completed", "running"):
+            shared = one_line(row.why).replace(row.trial_id, _ANY_TRIAL)
+            groups.setdefault((row.shown_state, shared), []).append(row)
     lines = []
     for (state, shared), members in groups.items():
-        reason = one_line(members[0].reason) if len(members) == 1 else shared
+        reason = one_line(members[0].why) if len(members) == 1 else shared
         trials = listing(row.trial_id for row in members)
         lines.append(f"{state}: {count(len(members), 'trial')} ({trials}): {reason}")
     if any(row.state == "damaged" for row in rows):
@@ -106,7 +140,7 @@ def warning_lines(rows: Sequence[Row]) -> list[str]:
 
 def _trial_columns(rows: Sequence[Row], axes: Sequence[str]) -> list[_Column]:
     shown: dict[str, Callable[[Row], str | Text]] = {
-        "state": lambda row: Text(row.state, style=STATE_STYLES.get(row.state, "")),
+        "state": lambda row: Text(row.shown_state, style=STATE_STYLES.get(row.shown_state, "")),
         "epoch": lambda row: f"{row.epoch:.1f}" if row.attempt else "-",
         "top-1 %": lambda row: number(row.val_top1, 2),
         "images/s": lambda row: number(row.train_images_per_s, 0),
@@ -143,22 +177,14 @@ def _labels(axes: Sequence[str]) -> list[str]:
 
 
 def _print_groups(snapshot: Snapshot, console: Console) -> None:
-    groups = list(by_group(snapshot.rows).values())
+    groups = [Group(name, tuple(rows)) for name, rows in by_group(snapshot.rows).items()]
     shown = groups[:MOST_ROWS]
-    states = [counts(dict(Counter(row.state for row in members))) for members in shown]
     columns = [
-        *_axis_columns([members[0] for members in shown], snapshot.axes),
-        _Column("trials", [str(len(members)) for members in shown]),
-        _Column("states", states, folds=True),
-        _Column("top-1 %", [_span(members) for members in shown]),
+        *_axis_columns([group.rows[0] for group in shown], snapshot.axes),
+        *_result_columns(shown),
     ]
     _print_table(columns, console)
     _print_more(len(groups) - MOST_ROWS, " variants", console)
-
-
-def _span(members: Sequence[Row]) -> str:
-    known = [row.val_top1 for row in members if row.val_top1 is not None]
-    return f"{min(known):.2f} to {max(known):.2f}" if known else "-"
 
 
 def _print_more(hidden: int, noun: str, console: Console) -> None:

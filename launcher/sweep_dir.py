@@ -78,6 +78,10 @@ class SweepDir:
     def write_plan(self, plan: PlanRecord, text: str) -> None:
         """Write plan.json and sweep.yaml. Raises RunDirError."""
         write_atomic(self.sweep_file, text.encode())
+        self.update_plan(plan)
+
+    def update_plan(self, plan: PlanRecord) -> None:
+        """Replace plan.json alone. Raises RunDirError."""
         write_json(self.plan_file, plan.model_dump(mode="json"))
 
     def trial_path(self, trial_id: str) -> Path | None:

@@ -20,6 +20,7 @@ STATE_STYLES = {
     "failed": "bold red",
     "damaged": "bold red",
     "stopped": "yellow",
+    "paused": "yellow",
     "unknown": "yellow",
 }
 _MOST_CHARACTERS = 60

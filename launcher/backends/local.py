@@ -24,6 +24,7 @@ TRAINER = (sys.executable, "-P", "-m", "deit_core")
 """Command line of a job; its run directories are appended. -P: the folder it is called in is no
 place to import from, or a checkout there would hide the snapshot."""
 
+_ENDED = JobReport("ended")
 _RUNNER = (sys.executable, "-m", "launcher.backends.local_runner")
 MAX_RUNNER_STARTS = 5
 """By one command: a runner that dies that often cannot serve the queue."""
@@ -99,21 +100,30 @@ class LocalBackend:
             submitted_by=socket.gethostname(),
         )
 
-    def find(self, tag: str) -> str | None:
-        """The tag itself while the job is queued or running."""
-        return tag if self.queue.has(tag) else None
+    def find(self, tags: Collection[str]) -> Mapping[str, str]:
+        """The tags themselves, of jobs that are queued or running."""
+        live = self.queue.tags()
+        return {tag: tag for tag in tags if tag in live}
 
-    def check(self, resources: Resources) -> None:
+    def check(self, resources: Resources) -> Sequence[str]:
         """Whether a job fits is seen when it is planned."""
+        return ()
 
-    def expected_start(self, job: Job) -> str | None:
-        """As soon as the queue has come to it."""
+    def node(self, resources: Resources) -> Capacity | None:
+        """There is this machine alone, whose capacity is known."""
         return None
+
+    def forecast(self, jobs: Sequence[Job]) -> list[str]:
+        """Jobs start as soon as the queue has come to them: nothing that the plan does not say."""
+        return []
 
     def states(self, job_ids: Collection[str]) -> Mapping[str, JobReport]:
         """All of them: what is not in this queue has ended."""
-        live = self.queue.tags()
-        return {tag: JobReport(self._state(tag) if tag in live else "ended") for tag in job_ids}
+        live, held = self.queue.tags(), self.queue.held()
+        return {
+            tag: JobReport(self._state(tag), held=tag in held) if tag in live else _ENDED
+            for tag in job_ids
+        }
 
     def _state(self, tag: str) -> JobState:
         state = self.queue.read_progress(tag).state
@@ -127,16 +137,35 @@ class LocalBackend:
                 self._ensure_runner()
 
     def hold(self, job_ids: Collection[str]) -> None:
-        """Keep jobs waiting until they are released; one that runs saves first."""
-        raise NotImplementedError
+        """Keep jobs waiting until they are released; one that runs saves first.
+
+        Raises:
+            RunDirError: the queue cannot be written.
+        """
+        with locked(self.queue.queue_lock):
+            for tag in job_ids:
+                if self.queue.has(tag):
+                    self.queue.request_hold(tag)
+            if self.queue.to_move():
+                self._ensure_runner()
 
     def release(self, job_ids: Collection[str]) -> None:
-        """Let held jobs run again."""
-        raise NotImplementedError
+        """Let held jobs run again. Raises RunDirError."""
+        with locked(self.queue.queue_lock):
+            for tag in job_ids:
+                self.queue.release(tag)
+            if self.queue.to_move():
+                self._ensure_runner()
 
     def throttle(self, group: str, most: int | None) -> None:
-        """Let at most so many jobs of a sweep run at once; None: as many as fit."""
-        raise NotImplementedError
+        """Let at most so many jobs of a sweep run at once; None: as many as fit.
+
+        Raises:
+            RunDirError: the queue cannot be written.
+        """
+        with locked(self.queue.queue_lock):
+            if self.queue.tags():
+                self.queue.throttle(group, most)
 
     def capacity(self) -> Capacity:
         """What this machine grants to this process."""
@@ -144,25 +173,26 @@ class LocalBackend:
 
     def revive(self) -> None:
         """Start a runner if jobs are left and none serves them. Raises RunDirError."""
-        if self.queue.tags():
+        if self.queue.to_move():
             with locked(self.queue.queue_lock):
-                if self.queue.tags():
+                if self.queue.to_move():
                     self._ensure_runner()
 
-    def checks(self) -> list[Check]:
+    def checks(self, resources: Resources, *, submit: bool = False) -> list[Check]:
         """Slots, and whether the queue is served."""
         slots = self.slots
         gpus = ", ".join(slots.gpus) or "none"
-        waiting = len(self.queue.tags())
+        jobs, held = self.queue.tags(), self.queue.held()
         alive = self.runner_is_alive()
-        served = (
-            f"{waiting} jobs, runner {'alive' if alive else 'not running'}" if waiting else "empty"
-        )
-        if waiting and not alive:
+        stuck = self.queue.to_move() and not alive
+        paused = f", {len(held & jobs)} paused" if held & jobs else ""
+        runner = f"runner {'alive' if alive else 'not running'}"
+        served = f"{len(jobs)} jobs{paused}, {runner}" if jobs else "empty"
+        if stuck:
             served += f"; any `deit-launch sweep` restarts it, its log is {self.queue.runner_log}"
         return [
             Check("local slots", slots.cpus > 0, f"{slots.cpus} cores, GPUs: {gpus}"),
-            Check("local queue", alive or not waiting, served),
+            Check("local queue", not stuck, served),
         ]
 
     def runner_is_alive(self) -> bool:

@@ -3,6 +3,8 @@
     jobs/<tag>.json      what to run; written once by the submitter; gone when the job has ended
     progress/<tag>.json  how far it is; written by the runner alone
     cancel/<tag>         a request to stop it
+    hold/<tag>           a request to keep it from running; taken back by `resume`
+    throttle/<sweep>     most jobs of a sweep at the same time, where that was changed since
     env/<digest>.json    environment of a submitter, for its eyes only; gone with the last job
     alive/<tag>          locked by the job's own processes for as long as one of them lives
     pid/<tag>            process id, written by the job itself before it becomes the trainer
@@ -83,6 +85,8 @@ class LocalQueue:
         self.jobs = self.path / "jobs"
         self.progress = self.path / "progress"
         self.cancels = self.path / "cancel"
+        self.holds = self.path / "hold"
+        self.throttles = self.path / "throttle"
         self.alive = self.path / "alive"
         self.pids = self.path / "pid"
         self.environments = self.path / "env"
@@ -120,11 +124,12 @@ class LocalQueue:
             return None
         return {str(name): str(value) for name, value in kept.items()}
 
-    def forget_environments(self) -> None:
-        """Delete all of them; no job is left, and queue.lock is held."""
-        for name in _names(self.environments):
-            with contextlib.suppress(OSError):
-                os.unlink(self.environments / name)
+    def forget_submitters(self) -> None:
+        """Delete environments and throttles; no job is left, and queue.lock is held."""
+        for folder in (self.environments, self.throttles):
+            for name in _names(folder):
+                with contextlib.suppress(OSError):
+                    os.unlink(folder / name)
 
     def read(self, tag: str) -> QueuedJob:
         """Read a job's file. Raises RunDirError or SchemaError."""
@@ -156,13 +161,46 @@ class LocalQueue:
         """Ask the runner to stop a job. Raises RunDirError."""
         write_atomic(self.cancels / tag, b"", durable=False)
 
+    def held(self) -> set[str]:
+        """Tags of jobs that must not run for now."""
+        return _names(self.holds)
+
+    def request_hold(self, tag: str) -> None:
+        """Ask the runner to keep a job from running. Raises RunDirError."""
+        write_atomic(self.holds / tag, b"")
+
+    def release(self, tag: str) -> None:
+        """Let a held job run again. Raises RunDirError."""
+        _remove(self.holds / tag)
+
+    def throttle(self, group: str, most: int | None) -> None:
+        """Let at most so many jobs of a sweep run at once; None: as many as fit."""
+        write_atomic(self.throttles / group, b"" if most is None else str(most).encode())
+
+    def throttled(self) -> dict[str, int | None]:
+        """Most jobs at once of each sweep for which that was changed. Raises RunDirError."""
+        found: dict[str, int | None] = {}
+        for group in _names(self.throttles):
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                text = (self.throttles / group).read_text(encoding="ascii")
+                found[group] = int(text) if text else None
+        return found
+
+    def to_move(self) -> bool:
+        """Whether there is any job but those that wait and are held."""
+        held = self.held()
+        return any(
+            tag not in held or self.read_progress(tag).state == "running" for tag in self.tags()
+        )
+
     def remove(self, tag: str) -> None:
-        """Forget a job that has ended; its own file goes last but one, the request to stop last."""
+        """Forget a job that has ended; its own file goes before requests about it."""
         for path in (
             self.progress / f"{tag}.json",
             self.pids / tag,
             self.alive / tag,
             self.jobs / f"{tag}.json",
+            self.holds / tag,
             self.cancels / tag,
         ):
             with contextlib.suppress(FileNotFoundError):
@@ -187,6 +225,13 @@ def write_private(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         raise RunDirError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunDirError(f"cannot remove {path}: {error.strerror}") from error
 
 
 def _names(folder: Path) -> set[str]:

@@ -14,13 +14,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deit_core.errors import DeitError, RunDirError, SchemaError
 from deit_core.run_dir import RunDir
-from launcher.attempts import Start, note_start
+from launcher.attempts import Cause, Start, note_start
 from launcher.backends import local_process
 from launcher.backends.endings import (
     Ending,
@@ -85,9 +85,10 @@ class Busy:
         self.gpus.update(live.progress.gpus)
         self.jobs_of[live.job.group] += 1
 
-    def fills_group(self, job: QueuedJob) -> bool:
+    def fills_group(self, job: QueuedJob, throttles: Mapping[str, int | None]) -> bool:
         """Whether as many jobs of its sweep run as may."""
-        return job.max_parallel is not None and self.jobs_of[job.group] >= job.max_parallel
+        most = throttles.get(job.group, job.max_parallel)
+        return most is not None and self.jobs_of[job.group] >= most
 
     def free_gpus(self, job: QueuedJob) -> tuple[str, ...] | None:
         """Names of the GPUs a job would get (none for a CPU job); None when it does not fit."""
@@ -114,15 +115,17 @@ class Runner:
         """Oldest first."""
         self._unreadable: set[str] = set()
         self._cancelled: set[str] = set()
+        self._held: set[str] = set()
         self._dependencies: dict[str, DependencyState] = {}
         self._to_train: set[str] = set()
         self._busy = Busy()
         self._full = False
 
     def tick(self) -> bool:
-        """One pass over the queue; whether any job is left."""
+        """One pass over the queue; whether any job is left but those that wait and are held."""
         self._load()
         self._cancelled = self.queue.cancelled()
+        self._held = self.queue.held()
         for tag, live in list(self.jobs.items()):
             if live.progress.state == "running":
                 self._guarded(self._follow, tag, live)
@@ -130,7 +133,10 @@ class Runner:
             if self.jobs[tag].progress.state == "queued":
                 self._drop(tag, "cancelled before it ran")
         self._start_jobs()
-        return bool(self.jobs or self._unreadable)
+        return bool(self._unreadable) or any(
+            live.progress.state == "running" or tag not in self._held
+            for tag, live in self.jobs.items()
+        )
 
     def _load(self) -> None:
         """Take up jobs that were added, with what an earlier runner knew of them."""
@@ -176,10 +182,10 @@ class Runner:
     # running jobs ---------------------------------------------------------------------------
 
     def _follow(self, tag: str, live: LiveJob) -> None:
-        """Stop a running job that was cancelled; settle one whose processes are gone."""
+        """Stop a running job that was cancelled or held; settle one whose processes are gone."""
         exit_code = live.process.poll() if live.process else None
         if local_process.is_alive(self.queue, tag):
-            if tag in self._cancelled:
+            if tag in self._cancelled | self._held:
                 self._stop(tag, live)
             elif exit_code is not None or local_process.leader_is_gone(self.queue, tag):
                 local_process.kill(self.queue, tag)  # orphans of a trainer that has ended
@@ -199,7 +205,8 @@ class Runner:
     def _settle(self, tag: str, live: LiveJob, exit_code: int | None, said: str = "") -> None:
         self.log(f"job {tag}: attempt {live.progress.attempt} ended with {exit_code} {said}")
         stopped, trained = tag in self._cancelled, live.progress.running
-        ending = Ending(exit_code, said or None, cause="cancelled" if stopped else None)
+        asked: Cause | None = "paused" if tag in self._held else None
+        ending = Ending(exit_code, said or None, cause="cancelled" if stopped else asked)
         live.progress = conclude(live.progress, ending, tag, live.job.max_requeues)
         if stopped:
             self._drop(tag, "cancelled")
@@ -240,11 +247,14 @@ class Runner:
         """
         live_jobs = self.jobs.values()
         self._busy = Busy.of(live for live in live_jobs if live.progress.state == "running")
+        throttles = self.queue.throttled()
         self._dependencies = {}
         self._full = False
         self._to_train = {path for live in live_jobs for path in live.job.run_dirs}
         for tag, live in list(self.jobs.items()):
-            if live.progress.state == "queued" and not self._busy.fills_group(live.job):
+            if live.progress.state != "queued" or tag in self._held:
+                continue
+            if not self._busy.fills_group(live.job, throttles):
                 self._guarded(self._consider, tag, live)
                 if self._full:
                     return
@@ -318,7 +328,10 @@ class Runner:
 
 
 def run(queue: LocalQueue, runner_lock: int) -> None:
-    """Move the queue until it is empty; `runner_lock` is this process's hold on runner.lock."""
+    """Move the queue until nothing in it can move.
+
+    `runner_lock` is this process's hold on runner.lock.
+    """
     os.ftruncate(runner_lock, 0)
     os.write(runner_lock, str(os.getpid()).encode())
     runner = Runner(queue, log=_log)
@@ -331,8 +344,12 @@ def run(queue: LocalQueue, runner_lock: int) -> None:
             began = time.monotonic()
         with locked(queue.queue_lock):  # no job can be added between the last look and the end
             if not runner.tick():
-                _log(f"runner {os.getpid()} leaves: the queue is empty")
-                queue.forget_environments()
+                held = (
+                    f"{len(runner.jobs)} jobs are paused" if runner.jobs else "the queue is empty"
+                )
+                _log(f"runner {os.getpid()} leaves: {held}")
+                if not runner.jobs:
+                    queue.forget_submitters()
                 os.close(runner_lock)
                 return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,22 +20,33 @@ def runs_folder(given: Path | None) -> Path:
     return Path(os.path.abspath(given or os.environ.get("DEIT_RUNS") or "runs"))
 
 
-def start_backend(name: str | None, runs: Path) -> Backend:
-    """The backend that new jobs go to.
+def start_backend(name: str | None, runs: Path, partition: str | None = None) -> Backend:
+    """The backend that new jobs go to: the one that is named, else slurm where it answers.
 
     Raises:
-        LaunchError: there is no backend of this name.
+        LaunchError: there is no backend of this name, or it has no partitions.
     """
-    from launcher.backends.registry import open_backend
+    from launcher.backends.registry import default_backend, open_backend
+    from launcher.errors import LaunchError
 
-    return open_backend(name or "local", runs)
+    if partition is not None and name not in (None, "slurm"):
+        raise LaunchError(
+            f"--partition {partition} is for slurm, and --backend {name} is given; "
+            f"leave one of them out"
+        )
+    return open_backend(name or ("slurm" if partition else default_backend()), runs)
 
 
 def sweep_backend(sweep_dir: SweepDir) -> Backend:
-    """The backend that an existing sweep was started on. Raises UserError."""
+    """The backend that an existing sweep was started on last; it knows the others.
+
+    Raises:
+        LaunchError: a backend that this version does not have.
+        SchemaError: the plan cannot be read.
+    """
     from launcher.backends.registry import open_backend
 
-    return open_backend("local", sweep_dir.runs)
+    return open_backend(sweep_dir.read_plan().backend or "local", sweep_dir.runs)
 
 
 def revive(backend: Backend) -> None:
@@ -84,6 +96,24 @@ def choose(
     if not names:
         return None
     return [one.trial_id for one in select_trials(names, sweep_dir.read_plan().trials)]
+
+
+MOST_UNASKED = 20
+"""Trials that a command takes something from without asking."""
+
+
+def confirm(sweep_dir: SweepDir, chosen: list[str] | None, action: str, *, yes: bool) -> None:
+    """Ask before something is taken from many trials; only somebody who can answer is asked.
+
+    Raises:
+        Exit: the answer is no.
+    """
+    number = len(sweep_dir.read_plan().trials if chosen is None else chosen)
+    if yes or number <= MOST_UNASKED or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return
+    if not typer.confirm(f"{action} {number:,} trials?"):
+        typer.echo("nothing was changed")
+        raise typer.Exit(1)
 
 
 def readable(path: Path) -> Path:

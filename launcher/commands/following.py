@@ -42,21 +42,26 @@ def report_start(outcome: Outcome, *, stay: bool = False, to_stay: str | None = 
         print_next(outcome.sweep_dir)
 
 
-def stay_with(sweep_dir: SweepDir, backend: Backend) -> None:
-    """Show progress until all trials have ended; exits with 3 when some did not complete."""
+def stay_with(sweep_dir: SweepDir, backend: Backend, by: str | None = None) -> None:
+    """Show progress until all trials have ended; exits with 3 when some did not complete.
+
+    `by`: the swept field to group by at the end; None: the first that varies.
+    """
     from launcher.monitor import Monitor
+    from launcher.status_groups import group_field
     from launcher.status_text import print_snapshot
     from launcher.text import open_console
     from launcher.watch import watch
 
     console = open_console()
     try:
-        snapshot = watch(Monitor(sweep_dir, backend), console)
+        monitor = Monitor(sweep_dir, backend)
+        snapshot = watch(monitor, console)
     except KeyboardInterrupt:
         again = f"deit-launch status {readable(sweep_dir.path)}"
         typer.echo(f"\nsweep continues; re-attach: {again}, or the same command again")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    print_snapshot(snapshot, console)
+    print_snapshot(snapshot, console, by or group_field(None, monitor.plan))
     print_next(sweep_dir)
     if not snapshot.all_completed():
         raise typer.Exit(EXIT_SOME_FAILED)
@@ -68,4 +73,4 @@ def print_next(sweep_dir: SweepDir) -> None:
 
     folder = sweep_argument(sweep_dir) or f" {LATEST}"
     typer.echo(f"next: deit-report{folder}")
-    typer.echo(f"      tensorboard --logdir{folder}")
+    typer.echo(f"      deit-launch tensorboard{sweep_argument(sweep_dir)}")

@@ -9,7 +9,7 @@ import typer
 
 from launcher.commands.common import runs_folder, start_backend
 from launcher.commands.following import report_start, stay_with
-from launcher.commands.options import BackendName, RunsDir, Settings
+from launcher.commands.options import BackendName, Partition, RunsDir, Settings
 
 if TYPE_CHECKING:
     from launcher.backends.base import Backend
@@ -29,6 +29,7 @@ def sweep(  # noqa: PLR0913 - one parameter an option
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until every trial ended.")] = False,
     backend: BackendName = None,
+    partition: Partition = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Start what is missing of a sweep, and return. Asking twice trains once."""
@@ -36,8 +37,9 @@ def sweep(  # noqa: PLR0913 - one parameter an option
     from launcher.sweep import load_sweep
 
     runs = runs_folder(runs_dir)
-    chosen = start_backend(backend, runs)
-    request = request_of(load_sweep(file, profile=profile, overrides=set_ or []))
+    chosen = start_backend(backend, runs, partition)
+    overrides = _settings(set_, partition)
+    request = request_of(load_sweep(file, profile=profile, overrides=overrides))
     if dry_run:
         _preview(runs, request, chosen)
     else:
@@ -46,11 +48,13 @@ def sweep(  # noqa: PLR0913 - one parameter an option
 
 def train(
     config: Annotated[Path, typer.Argument(help="A training config (YAML).")],
+    *,
     set_: Settings = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return at once instead of showing progress.")
     ] = False,
     backend: BackendName = None,
+    partition: Partition = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Train one config: a sweep of one trial. Ctrl-C leaves it running."""
@@ -58,9 +62,18 @@ def train(
     from launcher.sweep import load_config_as_sweep
 
     runs = runs_folder(runs_dir)
-    chosen = start_backend(backend, runs)
-    request = request_of(load_config_as_sweep(config, overrides=set_ or []))
+    chosen = start_backend(backend, runs, partition)
+    overrides = _settings(set_, partition)
+    request = request_of(load_config_as_sweep(config, overrides=overrides))
     _start(runs, request, chosen, stay=not detach, to_stay="without --detach")
+
+
+def _settings(given: list[str] | None, partition: str | None) -> list[str]:
+    """What `--set` and `--partition` say, as `--set` says it."""
+    from json import dumps
+
+    settings = list(given or [])
+    return settings if partition is None else [*settings, f"resources.partition={dumps(partition)}"]
 
 
 def _preview(runs: Path, request: Request, backend: Backend) -> None:

@@ -1,29 +1,70 @@
-"""Commands that change what becomes of trials: `retry` and `cancel`."""
+"""Commands that change what becomes of trials."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from launcher.commands.common import begun_by, choose, note_lost, sweep_backend
+from launcher.commands.common import (
+    begun_by,
+    choose,
+    confirm,
+    note_lost,
+    sweep_argument,
+    sweep_backend,
+)
+from launcher.commands.completion import complete_cause
 from launcher.commands.following import report_start
-from launcher.commands.options import SweepOption, Trials
+from launcher.commands.options import Every, SweepOption, Trials, Yes
+
+if TYPE_CHECKING:
+    from launcher.holding import Held
+    from launcher.sweep_dir import SweepDir
+
+_MOST_NAMED = 10
+
+Causes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cause",
+        help="Every trial that failed for this cause (`status` shows it); may be given again.",
+        autocompletion=complete_cause,
+    ),
+]
 
 
 def retry(
     trials: Trials = None,
+    *,
     failed: Annotated[bool, typer.Option("--failed", help="Every failed trial.")] = False,
+    cause: Causes = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option("--from-scratch", help="Remove what the named trials have done so far."),
+    ] = False,
+    yes: Yes = False,
     sweep: SweepOption = None,
 ) -> None:
     """Start failed or cancelled trials again, from their last checkpoint."""
+    from launcher.control import forget_progress
     from launcher.control import retry as retry_trials
+    from launcher.errors import LaunchError
+    from launcher.selection import select_causes
     from launcher.sweep_dir import open_sweep
 
     sweep_dir = open_sweep(sweep)
-    chosen = choose(sweep_dir, trials, failed, "--failed")
+    causes = select_causes(cause or [])
+    chosen = choose(sweep_dir, trials, failed or bool(causes), "--cause" if causes else "--failed")
     note_lost(sweep_dir)
-    outcome = retry_trials(sweep_dir, sweep_backend(sweep_dir), chosen)
+    backend = sweep_backend(sweep_dir)
+    if from_scratch:
+        if chosen is None:
+            raise LaunchError("--from-scratch removes checkpoints and metrics: name the trials")
+        confirm(sweep_dir, chosen, "remove the checkpoints of", yes=yes)
+        forget_progress(sweep_dir, backend, chosen)
+    outcome = retry_trials(sweep_dir, backend, chosen, causes)
     if outcome.plan.jobs:
         report_start(outcome)
     else:
@@ -31,9 +72,7 @@ def retry(
 
 
 def cancel(
-    trials: Trials = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every trial of the sweep.")] = False,
-    sweep: SweepOption = None,
+    trials: Trials = None, all_: Every = False, yes: Yes = False, sweep: SweepOption = None
 ) -> None:
     """Stop trials; they save first. A later `sweep` or `retry` continues them."""
     from launcher.control import cancel as cancel_trials
@@ -42,9 +81,82 @@ def cancel(
     sweep_dir = open_sweep(sweep)
     chosen = choose(sweep_dir, trials, all_, "--all")
     note_lost(sweep_dir)
+    confirm(sweep_dir, chosen, "cancel", yes=yes)
     stopped = cancel_trials(sweep_dir, sweep_backend(sweep_dir), chosen)
     if not stopped:
         typer.echo("nothing to cancel: no trial that was asked for runs or waits")
         return
-    typer.echo(f"cancelled: {', '.join(stopped[:10])}{' …' if len(stopped) > 10 else ''}")
+    typer.echo(f"cancelled: {_named(stopped)}")
     typer.echo(f"to continue: deit-launch retry TRIAL, or the same {begun_by(sweep_dir)} again")
+
+
+def pause(trials: Trials = None, all_: Every = False, sweep: SweepOption = None) -> None:
+    """Keep trials that wait from running; those that run save, and wait until `resume`."""
+    from launcher.holding import pause as pause_trials
+    from launcher.sweep_dir import open_sweep
+
+    sweep_dir = open_sweep(sweep)
+    chosen = choose(sweep_dir, trials, all_, "--all")
+    held = pause_trials(sweep_dir, sweep_backend(sweep_dir), chosen)
+    if not held.asked:
+        typer.echo("nothing to pause: no trial that was asked for runs or waits")
+        return
+    _print_held("paused", held)
+    if held.running:
+        typer.echo(f"they run, and save first: {_named(held.running)}")
+    typer.echo(f"to continue: deit-launch resume {_same(chosen, sweep_dir)}")
+
+
+def resume(trials: Trials = None, all_: Every = False, sweep: SweepOption = None) -> None:
+    """Let paused trials run again."""
+    from launcher.holding import resume as resume_trials
+    from launcher.sweep_dir import open_sweep
+
+    sweep_dir = open_sweep(sweep)
+    chosen = choose(sweep_dir, trials, all_, "--all")
+    held = resume_trials(sweep_dir, sweep_backend(sweep_dir), chosen)
+    if not held.asked:
+        typer.echo("nothing to resume: no trial that was asked for is paused")
+        return
+    _print_held("resumed", held)
+
+
+def throttle(
+    most: Annotated[str, typer.Argument(metavar="N", help="Jobs at once, or `none` for no limit.")],
+    sweep: SweepOption = None,
+) -> None:
+    """Let at most N jobs of a sweep run at once, from now on; none that runs is stopped."""
+    from launcher.errors import LaunchError
+    from launcher.holding import throttle as throttle_sweep
+    from launcher.sweep_dir import open_sweep
+    from launcher.text import count
+
+    if most != "none" and not (most.isascii() and most.isdigit() and int(most) > 0):
+        raise LaunchError(f"{most!r} is no number of jobs; give 1 or more, or `none`")
+    limit = None if most == "none" else int(most)
+    sweep_dir = open_sweep(sweep)
+    throttle_sweep(sweep_dir, sweep_backend(sweep_dir), limit)
+    if limit is None:
+        typer.echo("as many jobs run at once as fit; a later `sweep` keeps this")
+    else:
+        typer.echo(f"at most {count(limit, 'job')} at once; a later `sweep` keeps this")
+        typer.echo("to lift it: deit-launch throttle none")
+
+
+def _print_held(word: str, held: Held) -> None:
+    typer.echo(f"{word}: {_named(held.asked)}")
+    if held.beside:
+        typer.echo(f"{word} with them, as they share their jobs: {_named(held.beside)}")
+
+
+def _named(trial_ids: Collection[str]) -> str:
+    from launcher.text import listing
+
+    return listing(trial_ids, most=_MOST_NAMED)
+
+
+def _same(chosen: list[str] | None, sweep_dir: SweepDir) -> str:
+    """What names the same trials in another command."""
+    folder = sweep_argument(sweep_dir)
+    named = "--all" if chosen is None else " ".join(chosen) if len(chosen) <= 3 else "TRIAL…"
+    return named + (f" --sweep{folder}" if folder else "")

@@ -20,19 +20,21 @@ from launcher.commands.common import runs_folder
 
 SURFACE = {
     "sweep": {
-        "file",
-        "--set",
-        "--profile",
-        "--dry-run",
-        "--watch",
-        "--backend",
-        "--runs-dir",
+        *("file", "--set", "--profile", "--dry-run", "--watch"),
+        *("--backend", "--partition", "--runs-dir"),
     },
-    "train": {"config", "--set", "--detach", "--backend", "--runs-dir"},
-    "status": {"sweep", "--json"},
-    "logs": {"trial", "-f", "--follow", "--sweep"},
-    "retry": {"trials", "--failed", "--sweep"},
-    "cancel": {"trials", "--all", "--sweep"},
+    "train": {"config", "--set", "--detach", "--backend", "--partition", "--runs-dir"},
+    "status": {"sweep", "--by", "--watch", "--json"},
+    "logs": {
+        *("trial", "-f", "--follow", "--rank", "--attempt", "--grep", "--scheduler", "--sweep"),
+    },
+    "why": {"trial", "--json", "--sweep"},
+    "tensorboard": {"sweep", "--port"},
+    "retry": {"trials", "--failed", "--cause", "--from-scratch", "--yes", "-y", "--sweep"},
+    "cancel": {"trials", "--all", "--yes", "-y", "--sweep"},
+    "pause": {"trials", "--all", "--sweep"},
+    "resume": {"trials", "--all", "--sweep"},
+    "throttle": {"most", "--sweep"},
     "doctor": {"--runs-dir", "--backend"},
 }
 STATUS_FIELDS = {
@@ -58,6 +60,10 @@ STATUS_FIELDS = {
     "path",
     "unreadable_images",
     "first_unreadable",
+    "backend",
+    "job_detail",
+    "held",
+    "cause",
 }
 
 
@@ -138,7 +144,7 @@ def test_sweep_watch_then_again(runs, tmp_path):
     assert "submitted 3 jobs; folder: runs/" in out
     assert out.count(": completed, top-1 80.00 %") + out.count("completed\n") >= 1
     assert "next: deit-report reports/latest" in out
-    assert "tensorboard --logdir reports/latest" in out
+    assert "deit-launch tensorboard\n" in out
     assert out.count("next:") == 1
     assert (tmp_path / "reports" / "latest" / "plan.json").exists()
     code, out, _ = call("sweep", file)
