@@ -91,8 +91,11 @@ def shares(total: int | None, sizes: Sequence[int]) -> list[int | None]:
     """
     if total is None:
         return [None] * len(sizes)
-    given = [max(1, total * size // max(1, sum(sizes))) for size in sizes]
-    for place in range(len(given)):
-        if sum(given) < total:
-            given[place] += min(total - sum(given), max(0, sizes[place] - given[place]))
-    return [min(share, size) for share, size in zip(given, sizes, strict=True)]
+    given = [1] * len(sizes)
+    spare = min(total, sum(sizes)) - len(sizes)
+    rest = max(1, sum(sizes) - len(sizes))
+    for place, size in enumerate(sizes):  # by size, and the rounding to whoever has room
+        given[place] += max(0, spare) * (size - 1) // rest
+    for place, size in enumerate(sizes):
+        given[place] += min(max(0, min(total, sum(sizes)) - sum(given)), size - given[place])
+    return list(given)
