@@ -169,7 +169,7 @@ def test_the_script_asks_for_what_the_sweep_file_says(tmp_path):
         "ntasks-per-node=4",
         "gpus-per-node=4",
         "cpus-per-task=3",
-        "mem=64GB",
+        "mem=65536M",
         "time=2160",
         "partition=gpu",
         "account=vision",

@@ -81,7 +81,7 @@ def _parameters(
         "ntasks_per_node": record.processes // asked.nodes,
         "cpus_per_task": record.cpus_per_task,
         "gpus_per_node": record.gpus_per_node or None,
-        "mem_gb": asked.mem_gb,
+        "mem": None if asked.mem_gb is None else f"{round(asked.mem_gb * 1024)}M",
         "setup": list(asked.setup) or None,
         "signal_delay_s": record.signal_lead_s,
         "use_srun": False,
