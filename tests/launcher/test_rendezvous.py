@@ -147,3 +147,64 @@ def test_processes_meet_on_a_machine_that_does_not_know_its_own_name():
         timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def machines():
+    """Two network namespaces with a cable between them: to each other they are machines."""
+    names = [f"deit{os.getpid()}{end}" for end in "ab"]
+    try:
+        for name in names:
+            ip("netns", "add", name)
+        links = [f"v{name[-8:]}" for name in names]
+        cable = ("link", "add", links[0], "netns", names[0], "type", "veth", "peer", "name")
+        ip(*cable, links[1], "netns", names[1])
+        for number, (name, link) in enumerate(zip(names, links, strict=True), start=1):
+            ip("-n", name, "addr", "add", f"10.9.0.{number}/24", "dev", link)
+            ip("-n", name, "link", "set", "lo", "up")
+            ip("-n", name, "link", "set", link, "up")
+    except (OSError, subprocess.CalledProcessError):
+        remove(names)
+        pytest.skip("needs root and ip(8) to make network namespaces")
+    yield names
+    remove(names)
+
+
+def ip(*arguments):
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+def remove(names):
+    for name in names:
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            ip("netns", "del", name)
+
+
+STARTER = """
+import os, subprocess, sys
+from launcher.rendezvous import Rendezvous
+with Rendezvous(2) as rendezvous:
+    ranks = [
+        subprocess.Popen(
+            ["ip", "netns", "exec", machine, sys.executable, "-c", sys.argv[1]],
+            env=os.environ | rendezvous.environ()
+            | {"RANK": str(rank), "LOCAL_RANK": "0", "WORLD_SIZE": "2"},
+        )
+        for rank, machine in enumerate(sys.argv[2:])
+    ]
+    sys.exit(any([process.wait() for process in ranks]))
+"""
+
+
+def test_processes_of_two_machines_meet_without_any_name(machines):
+    """The starter is where the second process is, as the first one need not be where it is."""
+    here, there = machines
+    done = subprocess.run(
+        ["ip", "netns", "exec", here, sys.executable, "-c", STARTER, GATHER, there, here],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
