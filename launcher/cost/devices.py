@@ -51,15 +51,20 @@ GPUS = (
 )
 
 
+UNKNOWN_GPU = ("A100", "H200")
+"""A GPU of unknown kind is taken to be between these: what clusters are built of since 2020."""
+
+
 def find_gpu(device_name: str) -> Gpu | None:
     """The data sheet of a GPU by torch's name for it (`NVIDIA H100 80GB HBM3`)."""
     return next((gpu for gpu in GPUS if re.search(rf"\b{gpu.name}\b", device_name)), None)
 
 
 def gpu_flops(device_name: str | None, precision: str) -> Interval:
-    """FLOP/s in training of a GPU that nothing was measured on; of any when it is not known."""
-    known = find_gpu(device_name) if device_name else None
-    peaks = [_peak(gpu, precision) for gpu in ((known,) if known else GPUS)]
+    """FLOP/s in training of a GPU that nothing was measured on; else of `UNKNOWN_GPU`."""
+    known = find_gpu(device_name or "")
+    assumed = [known] if known else [gpu for gpu in GPUS if gpu.name in UNKNOWN_GPU]
+    peaks = [_peak(gpu, precision) for gpu in assumed]
     low, high = min(peaks), max(peaks)
     return Interval(
         low * GPU_UTILISATION.low,

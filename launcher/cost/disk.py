@@ -12,7 +12,7 @@ from launcher.cost.workload import Workload
 _GIB = 2**30
 _CHECKPOINTS = 2
 """`deit_core.train.checkpoint` keeps the newest and one to fall back to."""
-_RECORDS_BYTES = Interval(2e4, 5e4, 1.2e6)
+_RECORDS_BYTES = Interval(2e4, 1.5e5, 1.2e6)
 """Config, environment, status, logs; above, with the patch of a dirty source tree (1 MB)."""
 _ROW_BYTES = Interval(250, 500, 1000)
 """A row of metrics.jsonl, and the same in TensorBoard's event file."""

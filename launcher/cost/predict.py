@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from launcher.cost.devices import find_gpu
+from launcher.cost.devices import UNKNOWN_GPU, find_gpu
 from launcher.cost.interval import Interval, total
 from launcher.cost.makespan import makespan
 from launcher.cost.prediction import Basis, Cost
@@ -98,9 +98,10 @@ def _basis(priced: Sequence[PricedJob]) -> tuple[str, ...]:
 
 def describe(device: Device) -> str:
     """A device in words."""
-    name = device.name or ("a GPU of unknown kind" if device.kind == "cuda" else "an unknown CPU")
+    gpu = f"a GPU of unknown kind (between {' and '.join(UNKNOWN_GPU)})"
+    name = device.name or (gpu if device.kind == "cuda" else "an unknown CPU")
     threads = f", {device.threads} thread{'s' if device.threads > 1 else ''}"
-    return f"{name} ({device.precision}{threads if device.kind == 'cpu' else ''})"
+    return f"{name}, {device.precision}{threads if device.kind == 'cpu' else ''}"
 
 
 def _notes(priced: Sequence[PricedJob], disk: Interval, site: Site) -> Iterable[str]:

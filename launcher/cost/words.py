@@ -61,8 +61,8 @@ def _saving(cost: Cost) -> str:
     asked = " and the teacher is asked" if cost.teacher_share else ""
     unit, factor = _unit(cost)
     return (
-        f"cohorts: save {_span(cost.saved_hours * factor)} {unit}; the images are read{asked} in "
-        f"{count(len(jobs), 'job')} instead of {len(cost.trials):,}"
+        f"cohorts: {_span(cost.saved_hours * factor)} {unit} less than one job for each trial; "
+        f"the images are read{asked} in {count(len(jobs), 'job')} instead of {len(cost.trials):,}"
     )
 
 
@@ -78,7 +78,7 @@ def _span(amount: Interval) -> str:
 
 def _number(value: float) -> str:
     """Two significant digits."""
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+    return f"{float(f'{value:.2g}'):,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _sizes(size: Interval) -> str:

@@ -135,9 +135,9 @@ def test_a_device_of_other_machines_is_that_of_the_newest_run(depths, tmp_path):
     cost = predict([job], depths.expansion.trials, site)
     assert cost.unit == "GPU-hours"
     assert cost.jobs[0].basis == "same device"
-    assert "on NVIDIA H100 80GB HBM3 (fp32)" in cost.basis[0]
+    assert "on NVIDIA H100 80GB HBM3, fp32" in cost.basis[0]
     unknown = predict([job], depths.expansion.trials, Site(slots=None))
-    assert "on a GPU of unknown kind (fp32)" in unknown.basis[0]
+    assert "on a GPU of unknown kind (between A100 and H200), fp32" in unknown.basis[0]
 
 
 def test_a_cohort_is_one_record_and_saves_teacher_passes(tmp_path):
