@@ -1,0 +1,121 @@
+"""Sweeps of one trial each, disturbed while they train: what happens to them is a row of a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from launch_support import behave, until
+from slurm_cluster.cluster import SlurmCluster
+from slurm_cluster.processes import Process
+from sweeps_for_tests import STUDENT, request_for
+
+from deit_core.run_dir import RunDir
+from launcher.attempts import AttemptRecord, read_attempts
+from launcher.backends.slurm.backend import SlurmBackend
+from launcher.observe import observe, read_trial_job
+from launcher.reconcile import reconcile
+from launcher.sweep_dir import choose_folder
+from launcher.trial_dirs import create_trials
+
+STEPPING_TRAINER = Path(__file__).parents[1] / "launcher" / "stepping_trainer.py"
+SMALL = {"gpus_per_node": 0, "mem_gb": 0.2, "time": "10min", "cohort": False}
+PATIENCE_S = 240.0
+
+Disturb = Callable[["Trial"], object]
+
+
+@dataclass
+class Trial:
+    """The only trial of a sweep of its own."""
+
+    cluster: SlurmCluster
+    backend: SlurmBackend
+    file: Path
+    run: RunDir
+
+    @classmethod
+    def create(
+        cls, cluster: SlurmCluster, backend: SlurmBackend, seed: int, resources, **behaviour
+    ) -> Trial:
+        """Write its sweep file and its run directory; nothing starts."""
+        runs = backend.files.path.parent
+        folder = runs.parent / f"sweep{seed}"
+        folder.mkdir()
+        (folder / "student.yaml").write_text(STUDENT)
+        file = folder / "sweep.yaml"
+        trial = cls(cluster, backend, file, RunDir(folder))
+        trial.write(seed, resources)
+        request = request_for(file)
+        sweep_dir = choose_folder(runs, request.name, request.digest)
+        made = create_trials(sweep_dir, request.expansion.trials, {})
+        trial.run = RunDir(next(iter(made.values())))
+        behave(trial.run, **behaviour)
+        return trial
+
+    def write(self, seed: int, resources) -> None:
+        """The sweep file, with other resources than before."""
+        asked = json.dumps(SMALL | resources)
+        self.file.write_text(
+            f"name: row{seed}\nbase: student.yaml\nseeds: [{seed}]\nresources: {asked}\n"
+        )
+
+    def sweep(self) -> None:
+        """`deit-launch sweep`."""
+        reconcile(self.backend.files.path.parent, request_for(self.file), self.backend)
+
+    # what it is doing --------------------------------------------------------------------------
+
+    @property
+    def element(self) -> str:
+        """As SLURM calls its job."""
+        job = read_trial_job(self.run)
+        return job.job_id
+
+    def processes(self) -> list[Process]:
+        """All of its job's, the batch script's and srun too."""
+        return [each for each in self.cluster.processes() if self.element in each.job_ids]
+
+    def ranks(self) -> list[Process]:
+        return self.cluster.job_processes(self.element)
+
+    def supervisor(self) -> Process:
+        return next(each for each in self.processes() if "slurm.supervisor" in each.command)
+
+    def kill(self, *processes: Process) -> None:
+        for process in processes:
+            os.kill(process.pid, signal.SIGKILL)
+
+    def condition(self) -> str:
+        return observe({"it": self.run.path}, self.backend)["it"].condition
+
+    def wait_for_step(self, step: int) -> None:
+        until(lambda: self.run.read_status().step >= step, PATIENCE_S)
+
+    def wait_for(self, condition: str) -> None:
+        until(lambda: self.condition() == condition, PATIENCE_S)
+
+    # what has become of it ---------------------------------------------------------------------
+
+    @property
+    def attempts(self) -> tuple[AttemptRecord, ...]:
+        return read_attempts(self.run)
+
+    @property
+    def causes(self) -> list[str | None]:
+        return [attempt.cause for attempt in self.attempts]
+
+    @property
+    def steps(self) -> list[tuple[int, int]]:
+        """Attempt and step of each step that was taken."""
+        log = (self.run.path / "steps.log").read_text()
+        return [(int(line.split()[0]), int(line.split()[1])) for line in log.splitlines()]
+
+    @property
+    def repeated(self) -> int:
+        """Steps that were taken a second time, as their results were lost."""
+        return len(self.steps) - len({step for _, step in self.steps})
