@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from slurm_cluster import fixtures
 from slurm_cluster.cluster import ClusterError, SlurmCluster
 from slurm_cluster.options import ClusterOptions
 from slurm_cluster.waiting import wait_until
@@ -87,6 +88,15 @@ def test_a_failed_node_loses_its_job_and_comes_back(slurm_cluster):
     )
 
 
+def test_an_urgent_job_takes_a_node(slurm_cluster):
+    job = submit(slurm_cluster, "--partition=cancelled", "--nodelist=node3", STEP)
+    wait_for_tasks(slurm_cluster, job, 1)
+    slurm_cluster.preempt(["node3"])
+    slurm_cluster.wait_until(lambda: not slurm_cluster.job_processes(job), 60)
+    shown = slurm_cluster.run(["squeue", "--noheader", "--states=all", "-j", job, "--format=%T"])
+    assert shown.split() == ["PREEMPTED"]
+
+
 def test_clusters_stand_beside_each_other(make_cluster):
     options = ClusterOptions(nodes=1, accounting=False, gpus_per_node=0)
     one, other = make_cluster(options), make_cluster(options)
@@ -132,6 +142,17 @@ def test_nothing_survives_the_owners_sudden_end(tmp_path):
         assert len(pids) >= 5  # munged, slurmctld, slurmd, slurmstepd, the job's own
         owner.kill()
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 30)
+
+
+def test_a_missing_slurm_skips_but_fails_in_continuous_integration(monkeypatch):
+    monkeypatch.setattr(fixtures, "PROGRAMS", ("slurm-of-nobody",))
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("DEIT_REQUIRE_SLURM", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="not installed: no slurm-of-nobody"):
+        fixtures.skip_or_fail()
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="not installed: no slurm-of-nobody"):
+        fixtures.skip_or_fail()
 
 
 def test_a_folder_that_sockets_cannot_lie_in_is_refused(tmp_path):

@@ -28,8 +28,7 @@ def why_not() -> str | None:
     return None
 
 
-@pytest.fixture(scope="session")
-def require_slurm() -> None:
+def skip_or_fail() -> None:
     """Skip where there can be no cluster; in continuous integration there has to be one: fail."""
     reason = why_not()
     if reason is None:
@@ -37,6 +36,12 @@ def require_slurm() -> None:
     if os.environ.get("CI") or os.environ.get("DEIT_REQUIRE_SLURM"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def require_slurm() -> None:
+    """Only where a cluster can be started."""
+    skip_or_fail()
 
 
 @pytest.fixture(scope="session")
