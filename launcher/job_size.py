@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from launcher.backends.base import Capacity
+from launcher.backends.slots import CPUS_VARIABLE
 from launcher.errors import LaunchError
 from launcher.expand import Trial
 from launcher.resources import Resources
@@ -25,18 +26,29 @@ class JobSize:
     processes: int = 1
 
 
-def job_size(resources: Resources, capacity: Capacity | None, trials: Sequence[Trial]) -> JobSize:
+def job_size(
+    resources: Resources,
+    capacity: Capacity | None,
+    trials: Sequence[Trial],
+    node: Capacity | None = None,
+) -> JobSize:
     """The size of a job where a scheduler places it (no capacity), or on this machine alone.
+
+    Args:
+        resources: what is asked for.
+        capacity: what all jobs share on this machine.
+        trials: those that start.
+        node: what a node of the scheduler has, as far as that is known.
 
     Raises:
         LaunchError: not even one job fits.
     """
-    if capacity is None:
-        return _scheduled(resources)
-    if not trials:
-        return JobSize(resources.cpus_per_trial, 0, None)
     wanted = resources.gpus_per_node
     on_cpu = wanted == 0 or all(trial.config.train.device == "cpu" for trial in trials)
+    if capacity is None:
+        return scheduled_size(resources, None if on_cpu else node)
+    if not trials:
+        return JobSize(resources.cpus_per_trial, 0, None)
     if not on_cpu and wanted is not None and capacity.gpus == 0:
         raise LaunchError(
             f"resources.gpus_per_node is {wanted}, but this machine grants no GPU; use a profile "
@@ -47,11 +59,15 @@ def job_size(resources: Resources, capacity: Capacity | None, trials: Sequence[T
     return _on_gpus(resources, capacity)
 
 
-def _scheduled(resources: Resources) -> JobSize:
+def scheduled_size(resources: Resources, node: Capacity | None) -> JobSize:
+    """The size of a job that a scheduler places on nodes like this one, if it is known."""
     processes = resources.nodes * resources.processes_per_node
-    gpus = resources.nodes * (resources.gpus_per_node or 0)
+    asked = resources.gpus_per_node
+    gpus_per_node = min(1, node.gpus if node else 0) if asked is None else asked
+    gpus = resources.nodes * gpus_per_node
     if gpus:
-        cpus = max(processes, gpus * (resources.cpus_per_gpu or 1))
+        share = node.cpus // node.gpus if node and node.gpus else 1
+        cpus = max(processes, gpus * (resources.cpus_per_gpu or max(1, share)))
     else:
         cpus = max(processes, resources.cpus_per_trial)
     return JobSize(cpus, gpus, resources.max_parallel, processes=processes)
@@ -71,7 +87,7 @@ def _on_cpu(resources: Resources, capacity: Capacity) -> JobSize:
     if slots == 0 and processes > capacity.cpus:
         raise LaunchError(
             f"{_asked(resources)} need a core each, but this machine grants {capacity.cpus}; "
-            f"{_fewer(capacity.cpus)}"
+            f"{_fewer(capacity.cpus)}, or {CPUS_VARIABLE}={processes} to let them share cores"
         )
     if slots == 0:
         raise LaunchError(

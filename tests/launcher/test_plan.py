@@ -162,3 +162,52 @@ def test_gpu_jobs_take_one_gpu_and_their_share_of_cores(tmp_path):
     few = request_for(write_sweep(tmp_path, resources="{cpus_per_gpu: 2, max_parallel: 3}"))
     size = plan_of(few, capacity=Capacity(16, 4)).size
     assert (size.cpus, size.gpus, size.slots) == (2, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("resources", "capacity", "expected"),
+    [
+        ("{nodes: 2}", Capacity(8), (1, 1, 0, 8)),
+        ("{tasks_per_node: 2}", Capacity(8), (2, 2, 0, 4)),
+        ("{nodes: 2, tasks_per_node: 2}", Capacity(8), (4, 4, 0, 2)),
+        ("{tasks_per_node: 2, cpus_per_trial: 6}", Capacity(8), (2, 6, 0, 1)),
+        ("{tasks_per_node: 2}", Capacity(16, 4), (2, 8, 2, 2)),
+        ("{tasks_per_node: 2, cpus_per_gpu: 3}", Capacity(16, 4), (2, 6, 2, 2)),
+        ("{nodes: 2, gpus_per_node: 2, tasks_per_node: 2}", Capacity(16, 4), (4, 16, 4, 1)),
+        ("{tasks_per_node: 2, gpus_per_node: 0}", Capacity(16, 4), (2, 2, 0, 8)),
+    ],
+)
+def test_several_processes_share_this_machine(tmp_path, resources, capacity, expected):
+    """Expected: processes, cores and GPUs of a job, jobs at once."""
+    plan = plan_of(request_for(write_sweep(tmp_path, resources=resources)), capacity=capacity)
+    size = plan.size
+    assert (size.processes, size.cpus, size.gpus, size.slots) == expected
+    assert {job.processes for job in plan.jobs} == {size.processes}
+    said = f"{size.processes} processes, " in "\n".join(plan_lines(plan))
+    assert said == (size.processes > 1)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "said"),
+    [
+        (Capacity(3), r"4 processes a job that need a core each, but this machine grants 3; "
+         r"use --set resources.nodes=1 --set resources.tasks_per_node=3, or DEIT_LOCAL_CPUS=4"),
+        (Capacity(8, 3), r"4 processes a job that need a GPU each, but this machine grants 3; "
+         r"use .*tasks_per_node=3, or --set resources.gpus_per_node=0 to train on CPU"),
+        (Capacity(3, 4), r"4 processes a job that need a core each, but this machine grants 3"),
+    ],
+)  # fmt: skip
+def test_more_processes_than_fit_say_what_to_change(tmp_path, capacity, said):
+    request = request_for(write_sweep(tmp_path, resources="{nodes: 2, tasks_per_node: 2}"))
+    with pytest.raises(LaunchError, match=said):
+        plan_of(request, capacity=capacity)
+
+
+def test_a_scheduler_is_asked_for_all_nodes_together(tmp_path):
+    def size(resources):
+        return plan_of(request_for(write_sweep(tmp_path, resources=resources)), capacity=None).size
+
+    on_gpus = size("{nodes: 2, gpus_per_node: 4, cpus_per_gpu: 10}")
+    assert (on_gpus.processes, on_gpus.cpus, on_gpus.gpus) == (8, 80, 8)
+    on_cpu = size("{nodes: 2, tasks_per_node: 2}")
+    assert (on_cpu.processes, on_cpu.cpus, on_cpu.gpus) == (4, 4, 0)
