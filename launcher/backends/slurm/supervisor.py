@@ -45,6 +45,8 @@ _REQUEUE_PATIENCE_S = 180.0
 """A controller that restarts is back by then."""
 _AFTER_REQUEUE_S = 120.0
 """SLURM ends this process when it queues the job again."""
+_MOST_REFUSALS = 8
+"""By srun, over some two minutes, before the element is queued again."""
 _CAUSES_BY_STATE: dict[str, Cause] = {
     "NODE_FAIL": "node_failure",
     "BOOT_FAIL": "node_failure",
@@ -78,6 +80,8 @@ class Supervisor:
         self.deadline = Deadline(seconds_left(here.name))
         self.signalled = False
         """Whether SLURM has told the batch script itself to end."""
+        self._refused = 0
+        """How often SLURM could not start the ranks."""
         self._failed_at: float | None = None
         """When the attempt began that failed last."""
 
@@ -223,15 +227,32 @@ class Supervisor:
             f"job {job.tag}: attempt {running.attempt} of {len(chosen)} trials on {self.here.nodes}"
         )
         step = Step(self.record, self.here)
-        began = time.monotonic()
+        self._failed_at = time.monotonic()
+        before = _printed(chosen[0])
         code = step.run(chosen, lambda: self._asked(job))
         log(f"job {job.tag}: attempt {running.attempt} ended with {code}")
+        if code != 0 and _printed(chosen[0]) == before and step.request is None:
+            return self._not_started(job, progress, running, code)
+        if code == 0:
+            self._failed_at = None
         cause = self._cause(step.request, chosen)
         rss = client.largest_memory_gib(self.here.name) if code not in (0, 85) else None
         ending = Ending(exit_code=code, cause=cause, nodes=self.here.nodes, max_rss_gib=rss)
         progress = self._conclude(job, running, ending)
-        self._failed_at = began if code != 0 else None
         return progress, _LEAVES.get(cause) if cause is not None else None
+
+    def _not_started(
+        self, job: ArrayJob, before: JobProgress, running: JobProgress, code: int
+    ) -> tuple[JobProgress, Leave | None]:
+        """SLURM could not start the ranks, which says nothing about the trials, at first."""
+        self._refused += 1
+        if self._refused < _MOST_REFUSALS:
+            self.array.write_progress(job.tag, before)
+            time.sleep(min(_LONGEST_PAUSE_S, 2.0**self._refused))
+            return before, None
+        why = f"SLURM could not start the ranks on {', '.join(self.here.nodes)}"
+        ending = Ending(exit_code=code, complaint=why, nodes=self.here.nodes)
+        return self._conclude(job, running, ending), Leave.REQUEUE
 
     def _asked(self, job: ArrayJob) -> Request | None:
         if self.array.is_marked("cancel", job.tag):
@@ -331,6 +352,14 @@ _LEAVES: dict[Cause, Leave] = {
     "preempted": Leave.REQUEUE,
     "timeout": Leave.REQUEUE,
 }
+
+
+def _printed(run_dir: str) -> int:
+    """Bytes in a trial's log; the first that its first rank does is to write a line there."""
+    try:
+        return RunDir(run_dir).stdout_file.stat().st_size
+    except OSError:
+        return 0
 
 
 def log(message: str) -> None:
