@@ -13,20 +13,30 @@ from pathlib import Path
 from deit_core.errors import RunDirError
 from launcher.backends.base import Backend, Check
 from launcher.locks import take_lock
+from launcher.resources import Resources
 
 _LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pydantic", "tensorboard", "scikit-learn")
 _LEAST_PYTHON = (3, 11)
 _LEAST_FREE_GB = 1.0
 
 
-def examine(runs: Path, backend: Backend) -> list[Check]:
-    """All checks; a failed one says what to do."""
+def examine(
+    runs: Path, backend: Backend, resources: Resources, *, submit: bool = False
+) -> list[Check]:
+    """All checks; a failed one says what to do.
+
+    Args:
+        runs: the folder of all sweeps.
+        backend: where jobs would run.
+        resources: what they would ask for; says which part of a cluster is meant.
+        submit: also run a job that looks around, where that can show more.
+    """
     return [
         _python(),
         *(_library(name) for name in _LIBRARIES),
         *_folder(runs),
-        *backend.checks(),
-        _slurm(),
+        *backend.checks(resources, submit=submit),
+        *([] if backend.name == "slurm" else [_slurm()]),
     ]
 
 

@@ -77,12 +77,15 @@ def _settings(given: list[str] | None, partition: str | None) -> list[str]:
 
 
 def _preview(runs: Path, request: Request, backend: Backend) -> None:
+    from launcher.forecast import forecast_lines
     from launcher.plan_text import print_plan
     from launcher.reconcile import preview, why_refused
-    from launcher.text import open_console
+    from launcher.text import open_console, print_lines
 
     plan = preview(runs, request, backend)
-    print_plan(plan, open_console(), trials=True)
+    console = open_console()
+    print_plan(plan, console, trials=True)
+    print_lines(console, forecast_lines(plan, request.resources, backend))
     refused = why_refused(plan)
     if refused:  # where the plan is made need not be where the data are
         typer.echo(f"warning: this would be refused here: {refused}", err=True)

@@ -16,13 +16,25 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from launcher.backends.base import Capacity, Check, Job, JobReport, Peers, no_peers
 from launcher.backends.slurm import client
 from launcher.backends.slurm.array_dir import ArrayDir, ArrayJob, ArrayRecord, SlurmDir
+from launcher.backends.slurm.checks import (
+    TEST_PATIENCE_S,
+    check_runs_folder,
+    refuse_by_sbatch,
+    refuse_longer_than_qos,
+    warnings,
+)
+from launcher.backends.slurm.feasibility import refuse_impossible, smallest_node
+from launcher.backends.slurm.forecast import arrays_text, start_text
 from launcher.backends.slurm.limits import Limits, into_arrays, into_elements, read_limits, shares
+from launcher.backends.slurm.partitions import read_partitions
 from launcher.errors import LaunchError
+from launcher.job_size import JobSize, scheduled_size
 from launcher.locks import take_lock
 from launcher.resources import Resources
 
@@ -343,13 +355,42 @@ class SlurmBackend:
 
     # the machine -------------------------------------------------------------------------------
 
-    def check(self, resources: Resources) -> None:
-        """Refuse what the cluster would never run. Raises LaunchError."""
-        client.require_slurm()
+    def check(self, resources: Resources) -> Sequence[str]:
+        """Refuse what the cluster would never run.
 
-    def expected_start(self, job: Job) -> str | None:
-        """What `sbatch --test-only` predicts."""
-        return None
+        Raises:
+            LaunchError: names what is wrong and what is valid.
+        """
+        runs = self.files.path.parent
+        check_runs_folder(runs)
+        partitions = read_partitions()
+        size = scheduled_size(resources, smallest_node(partitions, resources))
+        refuse_impossible(resources, size, partitions)
+        refuse_longer_than_qos(resources, partitions)
+        refuse_by_sbatch(self._test(_sample(resources, size)), resources, partitions)
+        return warnings(runs)
+
+    def node(self, resources: Resources) -> Capacity | None:
+        """The smallest node with GPUs that a job may get; the smallest of all without GPUs."""
+        return smallest_node(read_partitions(), resources)
+
+    def forecast(self, jobs: Sequence[Job]) -> list[str]:
+        """How many arrays the jobs become, and when SLURM expects the first of them to start."""
+        if not jobs:
+            return []
+        first = jobs[0]
+        limits = self._limits(first.resources)
+        arrays = arrays_text(jobs, limits, self._room(limits, first.resources, 1))
+        return [arrays, start_text(self._test(first), now=datetime.now())]
+
+    def _test(self, job: Job) -> client.Answer:
+        """What sbatch says about an array of this job; nothing is submitted or written."""
+        from launcher.backends.slurm.script import batch_script
+
+        record = _record("test", [(job,)], self.command)
+        script = batch_script(record, self.files.array("test"), throttle=None, cwd=os.getcwd())
+        test = ("sbatch", "--test-only", "--export=ALL")
+        return client.ask(*test, patience_s=TEST_PATIENCE_S, given=script)
 
     def capacity(self) -> Capacity | None:
         """Only the scheduler knows."""
@@ -358,9 +399,18 @@ class SlurmBackend:
     def revive(self) -> None:
         """Nothing to do: the scheduler moves its queue."""
 
-    def checks(self) -> list[Check]:
+    def checks(self, resources: Resources, *, submit: bool = False) -> list[Check]:
         """What `doctor` says about the cluster."""
-        return [Check("slurm", client.answers(), "answers" if client.answers() else "no answer")]
+        from launcher.backends.slurm.doctor import examine
+
+        return examine(self.files.path.parent, resources, submit=submit)
+
+
+def _sample(resources: Resources, size: JobSize) -> Job:
+    """A job of this size, to be tested."""
+    return Job(
+        "test", (), resources=resources, processes=size.processes, cpus=size.cpus, gpus=size.gpus
+    )
 
 
 def _class_of(job: Job) -> _Class:

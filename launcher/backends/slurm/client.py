@@ -110,14 +110,17 @@ class Answer:
     out: str
     error: str
     """One line; empty when it worked."""
+    said: str = ""
+    """What it wrote beside its output."""
 
 
 def ask(
     *command: str,
     pass_fds: Sequence[int] = (),
     patience_s: float = PATIENCE_S,
+    given: str = "",
 ) -> Answer:
-    """Run one of SLURM's commands."""
+    """Run one of SLURM's commands; `given` is its standard input."""
     try:
         done = subprocess.run(
             command,
@@ -126,7 +129,7 @@ def ask(
             errors="replace",
             timeout=patience_s,
             env=clean_environ(os.environ),
-            stdin=subprocess.DEVNULL,
+            input=given,
             pass_fds=pass_fds,
             check=False,
         )
@@ -138,7 +141,8 @@ def ask(
         return Answer(False, "", f"{command[0]} did not answer within {patience_s:.0f} s")
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     said = "; ".join(lines) or f"{command[0]} ended with exit code {done.returncode}"
-    return Answer(done.returncode == 0, done.stdout, "" if done.returncode == 0 else said)
+    ok = done.returncode == 0
+    return Answer(ok, done.stdout, "" if ok else said, done.stderr)
 
 
 def answers(patience_s: float = 10.0) -> bool:

@@ -1,0 +1,28 @@
+"""What a plan's jobs would meet if they were submitted now. Asks the backend, and changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from launcher.backends.base import Backend, Job
+from launcher.plan import Plan
+from launcher.resources import Resources
+
+
+def forecast_lines(plan: Plan, resources: Resources, backend: Backend) -> list[str]:
+    """What the backend says of them, for people; nothing where it cannot know."""
+    jobs = [
+        Job(
+            tag=str(number),
+            run_dirs=(),
+            after=tuple(Path(trial_id) for trial_id in job.after),
+            processes=job.processes,
+            cpus=job.cpus,
+            gpus=job.gpus,
+            resources=resources,
+            group=plan.sweep,
+            max_parallel=resources.max_parallel,
+        )
+        for number, job in enumerate(plan.jobs)
+    ]
+    return backend.forecast(jobs)
