@@ -160,10 +160,13 @@ class _Concluding:
         if mine is not None and mine.ended_unix_s is not None:
             return mine
         ending, code = self.ending, self.ending.exit_code
+        started = mine or self._unnoted(run, status, last)
+        if status.state == "preempted" and status.attempt < started.number:
+            # Its processes ended before they wrote anything: this is what the last attempt left.
+            status = status.model_copy(update={"state": "pending", "reason": None})
         cause: Cause = "completed"
         if not has_result(run):
             cause = find_cause(status, code, ending.cause, self.evidence)
-        started = mine or self._unnoted(run, status, last)
         return started.model_copy(
             update={
                 "ended_unix_s": self.now_unix_s,

@@ -67,6 +67,14 @@ def test_numbers_are_those_of_the_status(run):
     assert [each.number for each in read_attempts(run)] == [1, 2]
 
 
+def test_what_an_earlier_attempt_left_is_not_taken_for_this_ones(run):
+    progress = one_attempt(JobProgress(), [run], Ending(85), step=5, state="preempted")
+    for _ in range(3):
+        progress = one_attempt(progress, [run], Ending(1), begin=False)
+    assert [each.cause for each in read_attempts(run)] == ["preempted"] + ["crashed"] * 3
+    assert run.read_status().state == "failed"
+
+
 def test_a_start_that_came_to_nothing_is_not_an_attempt(run):
     note_start([run.path], START)
     note_start([run.path], START)
