@@ -165,7 +165,7 @@ class _Concluding:
             # Its processes ended before they wrote anything: this is what the last attempt left.
             status = status.model_copy(update={"state": "pending", "reason": None})
         cause: Cause = "completed"
-        if not has_result(run):
+        if not has_result(run) and status.state != "completed":
             cause = find_cause(status, code, ending.cause, self.evidence)
         return started.model_copy(
             update={

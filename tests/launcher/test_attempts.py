@@ -67,6 +67,11 @@ def test_numbers_are_those_of_the_status(run):
     assert [each.number for each in read_attempts(run)] == [1, 2]
 
 
+def test_a_result_that_was_deleted_is_not_made_again_unasked(run):
+    one_attempt(JobProgress(), [run], Ending(0), step=9, state="completed")
+    assert run.read_status().state == "completed"
+
+
 def test_what_an_earlier_attempt_left_is_not_taken_for_this_ones(run):
     progress = one_attempt(JobProgress(), [run], Ending(85), step=5, state="preempted")
     for _ in range(3):
