@@ -102,15 +102,18 @@ def _newest_trials(runs: Path) -> Iterator[Path]:
     newest = sorted(sweep_folders(runs), key=lambda folder: folder.name, reverse=True)
     for folder in newest[:MOST_SWEEPS]:
         trials = SweepDir(folder).trials.resolve()
-        if trials.is_dir():
-            yield from (path for path in trials.iterdir() if not path.is_symlink())
+        try:
+            own = [path for path in trials.iterdir() if not path.is_symlink()]
+        except OSError:
+            continue  # being made or deleted, or not ours to read
+        yield from own
 
 
 def _read(run: RunDir) -> _Finished | None:
     """A finished trial; None for all others, and for what cannot be read."""
-    if not has_result(run):
-        return None
     try:
+        if not has_result(run):
+            return None
         summary, env = run.read_summary(), run.read_env()
         if summary is None or env is None or summary.train_s <= 0 or summary.steps <= 0:
             return None
