@@ -45,7 +45,7 @@ def test_a_trial_with_a_lost_status_counts_as_stopped(local, runs):
 def test_the_queue_trains_a_trial_with_a_lost_status(local, runs):
     run = make_trial(runs / "sweep" / "trials", 0)
     run.status_file.write_bytes(b"")
-    local.submit(Job("one", (run.path,)))
+    local.submit([Job("one", (run.path,))])
     until(run.summary_file.exists)
 
 
@@ -53,12 +53,12 @@ def test_intents_are_on_the_disk_before_any_job_is_submitted(runs, local, tmp_pa
     order = []
     submit = local.submit
 
-    def noted(job):
+    def noted(jobs):
         order.append("submit")
-        return submit(job)
+        return submit(jobs)
 
     monkeypatch.setattr(local, "submit", noted)
     monkeypatch.setattr(reconcile_module, "sync_file_system", lambda folder: order.append("sync"))
     outcome = sweep_once(runs, write_sweep(tmp_path, seeds="[0, 1]"), local)
-    assert order == ["sync", "submit", "submit", "sync"]
+    assert order == ["sync", "submit", "sync"]
     wait_for(outcome)
