@@ -1,4 +1,4 @@
-"""What a plan's jobs would meet if they were submitted now. Asks the backend, and changes nothing."""
+"""What would come of a plan's jobs if they were submitted now; nothing is changed."""
 
 from __future__ import annotations
 

@@ -60,6 +60,8 @@ class ArrayRecord(Record):
     command: tuple[str, ...]
     """The trainer of one rank; the run directories are appended."""
     code: str | None = None
+    cluster: str = ""
+    """Its ClusterName; empty where it was not known."""
     submitted_by: str = ""
     submitted_unix_s: float
 

@@ -33,6 +33,7 @@ from launcher.backends.slurm.feasibility import refuse_impossible, smallest_node
 from launcher.backends.slurm.forecast import arrays_text, start_text
 from launcher.backends.slurm.limits import Limits, into_arrays, into_elements, read_limits, shares
 from launcher.backends.slurm.partitions import read_partitions
+from launcher.backends.slurm.site_defaults import with_site_defaults
 from launcher.errors import LaunchError
 from launcher.job_size import JobSize, scheduled_size
 from launcher.locks import take_lock
@@ -124,6 +125,7 @@ class SlurmBackend:
         return {}
 
     def _limits(self, resources: Resources) -> Limits:
+        resources = with_site_defaults(resources)
         key = (resources.qos, resources.account)
         if key not in self._limits_of:
             self._limits_of[key] = read_limits(qos=resources.qos, account=resources.account)
@@ -147,7 +149,8 @@ class SlurmBackend:
 
         name = secrets.token_hex(4)
         array = self.files.array(name)
-        record = _record(name, elements, self.command)
+        cluster = self._limits(elements[0][0].resources).cluster
+        record = _record(name, elements, self.command).model_copy(update={"cluster": cluster})
         script = batch_script(record, array, throttle=throttle, cwd=os.getcwd())
         with self._submitting() as lock:
             array.create(record, script)
@@ -256,8 +259,20 @@ class SlurmBackend:
         queued = {entry.name: entry for entry in entries}
         for job_id, name in asked.items():
             entry = queued.get(name)
-            reports[job_id] = JobReport("ended") if entry is None else _report(entry)
+            if entry is not None:
+                reports[job_id] = _report(entry)
+            elif job_id not in places or self._is_of_this_cluster(places[job_id].array):
+                reports[job_id] = JobReport("ended")
         return reports
+
+    def _is_of_this_cluster(self, array: ArrayDir) -> bool:
+        """Whether the cluster that answers is the one that an array was submitted to."""
+        record = self._read(array)
+        return record is None or record.cluster in ("", self._cluster)
+
+    @functools.cached_property
+    def _cluster(self) -> str | None:
+        return client.cluster_name()
 
     def _places(self, job_ids: Iterable[str]) -> dict[str, _Place]:
         """Where these ids point to; ids of arrays whose files are gone point nowhere."""
@@ -363,6 +378,7 @@ class SlurmBackend:
         """
         runs = self.files.path.parent
         check_runs_folder(runs)
+        resources = with_site_defaults(resources)
         partitions = read_partitions()
         size = scheduled_size(resources, smallest_node(partitions, resources))
         refuse_impossible(resources, size, partitions)
@@ -372,7 +388,7 @@ class SlurmBackend:
 
     def node(self, resources: Resources) -> Capacity | None:
         """The smallest node with GPUs that a job may get; the smallest of all without GPUs."""
-        return smallest_node(read_partitions(), resources)
+        return smallest_node(read_partitions(), with_site_defaults(resources))
 
     def forecast(self, jobs: Sequence[Job]) -> list[str]:
         """How many arrays the jobs become, and when SLURM expects the first of them to start."""
@@ -431,8 +447,9 @@ def _record(
     name: str, elements: Sequence[tuple[Job, ...]], command: tuple[str, ...]
 ) -> ArrayRecord:
     first = elements[0][0]
-    nodes = first.resources.nodes
-    limit_s = first.resources.time_s
+    resources = with_site_defaults(first.resources)
+    nodes = resources.nodes
+    limit_s = resources.time_s
     return ArrayRecord(
         array=name,
         group=first.group,
@@ -448,7 +465,7 @@ def _record(
             )
             for members in elements
         ),
-        resources=first.resources,
+        resources=resources,
         mem_factor=first.mem_factor,
         processes=first.processes,
         cpus_per_task=max(1, first.cpus // first.processes),

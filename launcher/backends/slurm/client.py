@@ -7,6 +7,7 @@ hangs. That is no news about any job.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -44,11 +45,21 @@ _JOBS_OWN = (
     "TORCHELASTIC_",
 )
 _KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER")
-_FORMATS = ("SQUEUE_", "SACCT_", "SINFO_")
-"""Variables by which a user changes what the commands print."""
+_FORMATS = ("SQUEUE_", "SACCT_", "SINFO_", "SCONTROL_", "SBATCH_")
+"""Variables by which a user changes what the commands print, or take: those of sbatch outrank the
+script (sbatch(1)), so what is to be kept of them goes into it (see `site_defaults`)."""
+_INDICES = re.compile(r"\[?([\d,:-]+)(?:%\d+)?\]?")
 
 PENDING = frozenset(
-    {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"}
+    {
+        "PENDING",
+        "CONFIGURING",
+        "REQUEUED",
+        "REQUEUE_FED",
+        "REQUEUE_HOLD",
+        "RESV_DEL_HOLD",
+        "SPECIAL_EXIT",
+    }
 )
 GONE = frozenset(
     {
@@ -183,17 +194,47 @@ def _queue(which: str) -> list[QueueEntry] | None:
     asked = ask("squeue", "--noheader", "--array", states, f"--format={_QUEUE_FORMAT}", which)
     if not asked.ok:
         return [] if "Invalid job id" in asked.error else None
-    entries = [_entry(line) for line in asked.out.splitlines()]
-    return [entry for entry in entries if entry is not None and entry.state not in GONE]
+    entries: list[QueueEntry] = []
+    for line in filter(str.strip, asked.out.splitlines()):
+        found = _entries(line)
+        if found is None:
+            return None  # what cannot be read may be about a job that is missed otherwise
+        entries += found
+    return [entry for entry in entries if entry.state not in GONE]
 
 
-def _entry(line: str) -> QueueEntry | None:
+def _entries(line: str) -> list[QueueEntry] | None:
+    """The job, or the elements of an array, of one line; None if it cannot be read."""
     parts = line.split("|", 6)
     if len(parts) < 7:
         return None
     job_id, array_id, index, state, reason, nodes, comment = (part.strip() for part in parts)
-    place = int(index) if index.isdigit() else None
-    return QueueEntry(job_id, array_id, place, state, reason, nodes, comment)
+    places: list[int] | list[None] | None = [None] if index in ("N/A", "") else _indices(index)
+    if places is None or not state:
+        return None
+    return [QueueEntry(job_id, array_id, at, state, reason, nodes, comment) for at in places]
+
+
+def _indices(text: str) -> list[int] | None:
+    """Of `7`, or of elements that still wait as one: `[1-5,9%4]`, `0-8:2`."""
+    found = _INDICES.fullmatch(text)
+    if found is None:
+        return None
+    indices: list[int] = []
+    for part in found.group(1).split(","):
+        bounds = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part)
+        if bounds is None:
+            return None
+        first, last, step = bounds.groups()
+        indices += range(int(first), int(last or first) + 1, int(step or 1))
+    return indices
+
+
+def cluster_name() -> str | None:
+    """Name of the cluster that the commands talk to; None when nobody answers."""
+    said = ask("scontrol", "show", "config").out
+    found = re.search(r"^ClusterName\s*=\s*(\S+)", said, re.MULTILINE)
+    return None if found is None else found.group(1)
 
 
 def last_state(job_id: str) -> str | None:
@@ -211,7 +252,7 @@ def last_state(job_id: str) -> str | None:
     if not asked.ok:
         return None
     rows = [line.split("|") for line in asked.out.splitlines() if line.count("|") >= 2]
-    ended = [row for row in rows if row[1] not in ("Unknown", "None", "")]
+    ended = [row for row in rows if row[0].strip() and row[1] not in ("Unknown", "None", "")]
     ended = [row for row in ended if row[0].split()[0] not in ("PENDING", "RUNNING")]
     return max(ended, key=lambda row: row[1])[0] if ended else None
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from deit_core.errors import RunDirError
+from deit_core.network import own_addresses
 from deit_core.run_dir import write_json
 from launcher.backends.slurm.here import expand_nodes
 from launcher.locks import take_lock
@@ -28,6 +29,7 @@ LIFE_S = 90.0
 """A task leaves by then, whatever became of the doctor."""
 _TICK_S = 0.05
 _MEET_S = 10.0
+_CALL_S = 3.0
 
 
 def look_around(nodes: Sequence[str]) -> dict[str, Any]:
@@ -78,8 +80,9 @@ def listen(folder: Path) -> socket.socket:
     """Open a port of the system's choice, and say which."""
     server = socket.create_server(("", 0))
     server.settimeout(_MEET_S)
-    node = os.environ.get("SLURMD_NODENAME", platform.node())
-    write_json(folder / "address.json", {"node": node, "port": server.getsockname()[1]})
+    names = [os.environ.get("SLURMD_NODENAME"), platform.node(), *own_addresses()]
+    hosts = [name for name in dict.fromkeys(names) if name]
+    write_json(folder / "address.json", {"hosts": hosts, "port": server.getsockname()[1]})
     return server
 
 
@@ -97,16 +100,25 @@ def welcome(server: socket.socket, count: int) -> int:
     return came
 
 
-def call(folder: Path) -> str:
-    """Call the first task; empty when it answers, else why not."""
+def call(folder: Path) -> dict[str, str]:
+    """Call the first task, by its names and addresses in turn, as ranks do.
+
+    Returns:
+        Where it has answered (`reached`), or why it did not (`refused`).
+    """
     address = _wait_for(folder / "address.json", _MEET_S)
     if address is None:
-        return "its address was not seen in the shared folder"
-    try:
-        with socket.create_connection((address["node"], address["port"]), _MEET_S) as link:
-            return "" if link.recv(5) == b"hello" else "it said nothing"
-    except OSError as error:
-        return str(error.strerror or error)
+        return {"refused": "its address was not seen in the shared folder"}
+    why = "it has no address"
+    for host in address["hosts"]:
+        try:
+            with socket.create_connection((host, address["port"]), _CALL_S) as link:
+                if link.recv(5) == b"hello":
+                    return {"reached": host}
+                why = "it said nothing"
+        except OSError as error:
+            why = f"{host}: {error.strerror or error}"
+    return {"refused": why}
 
 
 def answer_questions(folder: Path, rank: int) -> None:
@@ -132,7 +144,7 @@ def main() -> None:
         report["locks"] = hold_lock(folder)
         report["greeted"] = welcome(server, world - 1) if server is not None else None
     else:
-        report["refused"] = call(folder)
+        report |= call(folder)
     write_json(folder / f"report.{rank}.json", report)
     answer_questions(folder, rank)
 

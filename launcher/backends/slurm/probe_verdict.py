@@ -166,7 +166,8 @@ def _connections(found: Findings) -> Check:
             way = f"{_node(found, rank)} to {_node(found, 0)}"
             said = f"no connection from {way} ({report['refused']}): is a firewall between them?"
             return Check(name, False, said)
-    return Check(name, True, "TCP on a port of the system's choice works")
+    hosts = {str(report["reached"]) for report in found.reports.values() if "reached" in report}
+    return Check(name, True, f"TCP on a free port works ({listing(sorted(hosts))})")
 
 
 def _node(found: Findings, rank: int) -> str:
