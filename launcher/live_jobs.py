@@ -33,9 +33,10 @@ class OwnedJobs:
 def observe_sweep(
     sweep_dir: SweepDir, request: Request, backend: Backend
 ) -> dict[str, Observation]:
-    """Look at every trial of a sweep, by id. Raises RunDirError."""
-    ids = {trial.trial_id for trial in request.expansion.trials}
-    return observe(own_paths(sweep_dir, ids), backend)
+    """Look at every trial of a sweep, by id in plan order. Raises RunDirError."""
+    ids = [trial.trial_id for trial in request.expansion.trials]
+    paths = own_paths(sweep_dir, set(ids))
+    return observe({name: paths[name] for name in ids if name in paths}, backend)
 
 
 def jobs_by_owner(seen: Iterable[Observation], backend: Backend) -> list[OwnedJobs]:

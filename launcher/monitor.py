@@ -83,6 +83,10 @@ class Snapshot:
         """Number of trials by state."""
         return dict(Counter(row.state for row in self.rows))
 
+    def shown_counts(self) -> dict[str, int]:
+        """Number of trials by the state that tables show."""
+        return dict(Counter(row.shown_state for row in self.rows))
+
     def settled(self) -> bool:
         """Whether nothing works on any trial, nor will by itself."""
         return not any(row.state in ACTIVE and not row.held for row in self.rows)

@@ -55,7 +55,7 @@ def print_snapshot(snapshot: Snapshot, console: Console, by: str | None = None) 
         groups = group_rows(snapshot.rows, by)
         rows = tuple(row for group in groups for row in group.rows)
         snapshot = replace(snapshot, rows=rows)
-    lines = [f"{snapshot.sweep}: {counts(snapshot.counts())}", f"folder: {snapshot.path}"]
+    lines = [f"{snapshot.sweep}: {counts(snapshot.shown_counts())}", f"folder: {snapshot.path}"]
     print_lines(console, lines)
     if by is not None:
         _print_by(groups, by, console)

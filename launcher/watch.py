@@ -115,4 +115,4 @@ def _live_view(now: Snapshot) -> Group:
         )
     problems = [row for row in now.rows if row.state in ("failed", "damaged")]
     lines = [f"failed: {row.name}: {short(row.reason)}" for row in problems[-3:]]
-    return Group(f"{now.sweep}: {counts(now.counts())}", table, *lines)
+    return Group(f"{now.sweep}: {counts(now.shown_counts())}", table, *lines)

@@ -109,11 +109,15 @@ def confirm(sweep_dir: SweepDir, chosen: list[str] | None, action: str, *, yes: 
         Exit: the answer is no.
     """
     number = len(sweep_dir.read_plan().trials if chosen is None else chosen)
-    if yes or number <= MOST_UNASKED or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if yes or number <= MOST_UNASKED or not _can_answer():
         return
     if not typer.confirm(f"{action} {number:,} trials?"):
         typer.echo("nothing was changed")
         raise typer.Exit(1)
+
+
+def _can_answer() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def readable(path: Path) -> Path:

@@ -34,6 +34,10 @@ class BackendContract:
     def ended(self, backend, job_id):
         until(lambda: reported(backend, job_id) == "ended", self.patience_s)
 
+    def waits_held(self, backend, job_id):
+        report = backend.states([job_id]).get(job_id)
+        return report is not None and report.state == "queued" and report.held
+
     def test_a_job_trains_its_trial(self, backend, folder):
         run = make_trial(folder, 0)
         job_id = submit(backend, Job("one", (run.path,)))
@@ -55,13 +59,13 @@ class BackendContract:
 
     def test_a_live_job_is_found_by_its_tag(self, backend, folder, tmp_path):
         run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
-        assert backend.find("one") is None
+        assert backend.find(["one"]) == {}
         job_id = submit(backend, Job("one", (run.path,)))
-        assert backend.find("one") == job_id
+        assert backend.find(["one"]) == {"one": job_id}
         assert reported(backend, job_id) in ("queued", "running")
         (tmp_path / "gate").touch()
         self.ended(backend, job_id)
-        assert backend.find("one") is None
+        assert backend.find(["one"]) == {}
 
     def test_submitting_a_live_tag_again_changes_nothing(self, backend, folder, tmp_path):
         run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
@@ -125,6 +129,7 @@ class BackendContract:
         run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
         job_id = submit(backend, Job("one", (run.path,)))
         self.state_is(run, "running")
+        until(lambda: started(run) == 1, self.patience_s)
         os.kill(run.read_status().pid, signal.SIGKILL)
         until(lambda: started(run) == 2, self.patience_s)
         (tmp_path / "gate").touch()
@@ -174,5 +179,48 @@ class BackendContract:
         self.ended(backend, submit(backend, Job("one", (run.path,))))
         assert (run.read_status().failure, started(run)) == ("diverged", 1)
 
+    def test_a_held_job_saves_and_waits_until_it_is_released(self, backend, folder, tmp_path):
+        run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
+        job_id = submit(backend, Job("one", (run.path,)))
+        until(lambda: started(run) == 1, self.patience_s)
+        backend.hold([job_id])
+        until(lambda: run.read_status().reason == "paused by the user", self.patience_s)
+        until(lambda: self.waits_held(backend, job_id), self.patience_s)
+        (tmp_path / "gate").touch()
+        assert started(run) == 1
+        backend.release([job_id])
+        self.ended(backend, job_id)
+        assert (run.read_status().state, started(run)) == ("completed", 2)
+
+    def test_a_waiting_job_that_is_held_lets_others_pass(self, backend, folder, tmp_path):
+        gate = str(tmp_path / "gate")
+        first, held, third = (make_trial(folder, seed, gate=gate) for seed in range(3))
+        jobs = [
+            Job(name, (run.path,), group="g", max_parallel=1)
+            for name, run in (("first", first), ("held", held), ("third", third))
+        ]
+        ids = backend.submit(jobs)
+        until(lambda: started(first) == 1, self.patience_s)
+        backend.hold([ids["held"]])
+        (tmp_path / "gate").touch()
+        self.ended(backend, ids["third"])
+        assert started(held) == 0
+        backend.release([ids["held"]])
+        self.ended(backend, ids["held"])
+        assert held.read_status().state == "completed"
+
+    def test_a_throttle_changes_how_many_run_at_once(self, backend, folder, tmp_path):
+        gate = str(tmp_path / "gate")
+        trials = [make_trial(folder, seed, gate=gate) for seed in range(2)]
+        ids = backend.submit(
+            [Job(run.path.name, (run.path,), group="g", max_parallel=1) for run in trials]
+        )
+        until(lambda: sum(started(run) for run in trials) == 1, self.patience_s)
+        backend.throttle("g", 2)
+        until(lambda: sum(started(run) for run in trials) == 2, self.patience_s)
+        (tmp_path / "gate").touch()
+        for job_id in ids.values():
+            self.ended(backend, job_id)
+
     def test_checks_are_for_humans(self, backend):
-        assert all(check.name and check.detail for check in backend.checks())
+        assert all(check.name and check.detail for check in backend.checks(Resources()))

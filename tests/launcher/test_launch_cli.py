@@ -132,7 +132,7 @@ def test_dry_run_prints_the_plan_and_changes_nothing(runs, tmp_path):
     code, out, _ = call("sweep", write_sweep(tmp_path), "--dry-run")
     assert code == 0
     assert "small: 3 trials (3 to run)" in out
-    assert "policy: preempted, crashed or vanished: resumed by itself" in out
+    assert "policy: preempted, or its node failed: resumed, always" in out
     assert list(runs.iterdir()) == []
     assert not (tmp_path / "reports").exists()
 

@@ -46,11 +46,11 @@ def failed(number, reason=LONG) -> Row:
     return row(number, state="failed", failure="crashed", reason=reason, heartbeat_age_s=None)
 
 
-def shown(rows, width=80) -> list[str]:
+def shown(rows, width=80, by=None) -> list[str]:
     """The lines on a terminal of this width; soft-wrapped lines are whole."""
     console = Console(width=width, highlight=False, markup=False, color_system=None)
     with console.capture() as captured:
-        print_snapshot(Snapshot("s", Path("/runs/x"), AXES, tuple(rows)), console)
+        print_snapshot(Snapshot("s", Path("/runs/x"), AXES, tuple(rows)), console, by)
     return captured.get().splitlines()
 
 
