@@ -226,7 +226,9 @@ class Runner:
         waiting = {
             tag: live.job
             for tag, live in self.jobs.items()
-            if live.job.group == failed.group and live.progress.state == "queued"
+            if live.job.group == failed.group
+            and live.progress.state == "queued"
+            and not any(live.progress.steps.values())  # what has got somewhere can be trained
         }
         if not waiting or not failed.group:
             return

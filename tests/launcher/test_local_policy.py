@@ -5,6 +5,7 @@ from launch_support import make_trial, reported, started, submit, until
 
 from launcher.attempts import read_attempts
 from launcher.backends.base import Job
+from launcher.backends.progress import JobProgress
 from launcher.resources import Resources
 
 
@@ -73,7 +74,7 @@ def test_a_cancelled_attempt_is_on_record(local, folder, tmp_path):
 
 
 def test_three_mistakes_in_a_minute_stop_the_sweep(local, folder):
-    """Six trials that cannot be trained, one at a time: three fail, three are left for later."""
+    """Six trials that cannot be trained, one at a time: after three, one that had got on goes on."""
     trials = [make_trial(folder, seed, no_module=True) for seed in range(6)]
     other = make_trial(folder.parent.parent / "other" / "trials", 0)
     submit(local, Job("other", (other.path,), group="other"))
@@ -82,13 +83,15 @@ def test_three_mistakes_in_a_minute_stop_the_sweep(local, folder):
         Job(tag, (run.path,), group="sweep", max_parallel=1)
         for tag, run in zip(tags, trials, strict=True)
     ]
+    got_on = JobProgress(steps={str(trials[-1].path): 5})
+    local.queue.write_progress(tags[-1], got_on)
     local.submit(jobs)
     until(lambda: all(reported(local, tag) == "ended" for tag in tags))
     statuses = [run.read_status() for run in trials]
-    assert [status.state for status in statuses] == ["failed"] * 3 + ["pending"] * 3
-    assert statuses[-1].reason == (
+    assert [status.state for status in statuses] == ["failed"] * 3 + ["pending"] * 2 + ["failed"]
+    assert statuses[3].reason == (
         "not started: 3 jobs of this sweep failed the same way within a minute: "
         "ModuleNotFoundError: No module named 'nowhere'"
     )
     until(lambda: other.read_status().state == "completed")
-    assert train(local, trials[-1], group="sweep").failure == "user_error"  # it may be tried again
+    assert train(local, trials[3], group="sweep").failure == "user_error"  # it may be tried again
