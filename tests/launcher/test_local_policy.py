@@ -74,7 +74,7 @@ def test_a_cancelled_attempt_is_on_record(local, folder, tmp_path):
 
 
 def test_three_mistakes_in_a_minute_stop_the_sweep(local, folder):
-    """Six trials that cannot be trained, one at a time: after three, one that had got on goes on."""
+    """Six trials that cannot be trained, one at a time; the last has got somewhere before."""
     trials = [make_trial(folder, seed, no_module=True) for seed in range(6)]
     other = make_trial(folder.parent.parent / "other" / "trials", 0)
     submit(local, Job("other", (other.path,), group="other"))
