@@ -1,0 +1,196 @@
+"""What the SLURM backend makes of answers that are late, odd, or not there: programs that pretend."""
+
+from pathlib import Path
+
+import pytest
+from launch_support import FAKE_TRAINER, make_trial
+
+from launcher.backends.base import Job
+from launcher.backends.slurm import client
+from launcher.backends.slurm.backend import SlurmBackend
+from launcher.backends.slurm.partitions import count_gpus
+from launcher.errors import LaunchError
+from launcher.resources import Resources
+
+CONFIG = "ClusterName = here\nMaxArraySize = 1001\n"
+PARTITION = (
+    "PartitionName=gpu AllowAccounts=ALL AllowQos=ALL Default=YES Hidden=NO MaxNodes=UNLIMITED "
+    "MaxTime=2-00:00:00 Nodes=n[1-2] State=UP QoS=N/A TRES=cpu=16,gres/gpu=8\n"
+)
+NODES = "gpu|1|8|16000|gpu:a100:4(S:0-1)|idle|a100\ngpu|1|8|16000|gpu:a100:4(S:0,1)|drained|a100\n"
+WAITING = "20|20|0|PENDING|Priority||\n"
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """Puts programs of SLURM on the PATH that print a text, or run a line of shell."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+    def put(name, text="", shell=""):
+        answer = folder / f"{name}.txt"
+        answer.write_text(text)
+        (folder / name).write_text(f'#!/bin/sh\n{shell}\ncat "{answer}"\n')
+        (folder / name).chmod(0o755)
+
+    put("sbatch", "20\n")
+    put("sinfo", NODES)
+    put("squeue", WAITING)
+    put("sacctmgr")
+    put("scontrol", CONFIG, f"case \"$*\" in *partition*) echo '{PARTITION.strip()}'; exit;; esac")
+    return put
+
+
+@pytest.fixture
+def backend(programs, tmp_path):
+    return SlurmBackend(tmp_path / "runs", command=FAKE_TRAINER)
+
+
+@pytest.fixture
+def job_id(backend, tmp_path):
+    """A job that was submitted, and that SLURM knows as 20_0."""
+    run = make_trial(tmp_path / "runs" / "s" / "trials", 0)
+    return backend.submit([Job("one", (run.path,))])["one"]
+
+
+def test_a_job_that_left_the_queue_has_ended(backend, job_id, programs):
+    assert backend.states([job_id])[job_id].detail == "PENDING (Priority)"
+    programs("squeue", "")
+    assert backend.states([job_id])[job_id].state == "ended"
+
+
+@pytest.mark.parametrize(
+    ("text", "shell"),
+    [
+        ("", "echo 'slurm_load_jobs error: Socket timed out' >&2; exit 1"),
+        ("20|20|0|PENDI", ""),  # cut off
+        ("The cluster is under maintenance until Monday.\n", ""),
+        ("\x00\xff|\n", ""),
+        (WAITING, "kill -9 $$"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_says_nothing_of_a_job(
+    backend, job_id, programs, text, shell
+):
+    programs("squeue", text, shell)
+    assert backend.states([job_id]) == {}
+
+
+def test_the_queue_of_another_cluster_says_nothing_of_a_job(backend, job_id, programs):
+    programs("squeue", "")
+    programs("scontrol", CONFIG.replace("here", "elsewhere"))
+    assert backend.states([job_id]) == {}
+
+
+def test_a_job_that_slurm_has_forgotten_has_ended(backend, job_id, programs):
+    programs("squeue", "", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    assert backend.states([job_id])[job_id].state == "ended"
+
+
+def test_a_command_that_hangs_is_given_up(programs):
+    programs("squeue", "", "exec sleep 60")
+    answer = client.ask("squeue", patience_s=0.2)
+    assert (answer.ok, answer.error) == (False, "squeue did not answer within 0 s")
+
+
+def test_elements_that_wait_as_one_are_told_apart(programs):
+    programs("squeue", "20|20|[1-3,7%4]|PENDING|Resources||\n21|20|0|RUNNING|None|n1|\n")
+    entries = client.queue(["20"])
+    assert [entry.name for entry in entries] == ["20_1", "20_2", "20_3", "20_7", "20_0"]
+
+
+def test_states_that_are_new_to_us_keep_a_job(programs):
+    programs("squeue", "20|20|0|TELEPORTING|None|n1|\n")
+    assert [entry.state for entry in client.queue(["20"])] == ["TELEPORTING"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "state"),
+    [
+        ("CANCELLED by 0|2026-01-01T00:00:02|n1", "CANCELLED by 0"),
+        ("CANCELLED+|2026-01-01T00:00:02|n1", "CANCELLED+"),
+        ("NODE_FAIL|2026-01-01T00:00:01|n1\nRUNNING|Unknown|n2", "NODE_FAIL"),
+        ("REQUEUED|2026-01-01T00:00:01|n1\nTIMEOUT|2026-01-01T00:00:09|n1", "TIMEOUT"),
+        ("|2026-01-01T00:00:01|n1", None),
+        ("sacct: error: no such thing", None),
+        ("", None),
+    ],
+)
+def test_the_last_state_is_of_the_last_incarnation_that_ended(programs, rows, state):
+    programs("sacct", f"{rows}\n")
+    assert client.last_state("20_0") == state
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "sbatch: error: QOSMaxSubmitJobPerUserLimit\\nallocation failure: Job violates policy",
+        "sbatch: error: Unable to contact slurm controller (connect failure)",
+        "allocation failure: Requested node configuration is not available",  # a node is drained
+    ],
+)
+def test_what_passes_with_time_is_not_refused(backend, programs, error):
+    programs("sbatch", "", f"printf '{error}\\n' >&2; exit 1")
+    backend.check(Resources())
+
+
+def test_what_sbatch_refuses_is_said_in_its_words(backend, programs):
+    said = "sbatch: error: License x is unknown\\nallocation failure: Invalid license specification"
+    programs("sbatch", "", f"printf '{said}\\n' >&2; exit 1")
+    with pytest.raises(LaunchError) as caught:
+        backend.check(Resources())
+    assert str(caught.value) == (
+        "SLURM would refuse these jobs: License x is unknown; Invalid license specification"
+    )
+
+
+def test_gpus_are_counted_by_node(backend):
+    assert backend.node(Resources()).gpus == 4
+    assert backend.node(Resources(constraint="h100")) is None
+
+
+@pytest.mark.parametrize(
+    ("gres", "gpus"),
+    [
+        ("(null)", 0),
+        ("gpu:2", 2),
+        ("gpu:a100:8(S:0-1)", 8),
+        ("gpu:a100:4(S:0,2),gpu:v100:2,nvme:1", 6),
+        ("mps:100,gpu:1", 1),
+        ("gpu:(null)", 0),
+    ],
+)
+def test_gpus_of_a_node_are_read_from_its_resources(gres, gpus):
+    assert count_gpus(gres) == gpus
+
+
+def test_no_controller_is_said_with_what_to_do(backend, programs):
+    programs("scontrol", "", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    with pytest.raises(LaunchError, match=r"does not answer \(Unable to .*pass --backend local"):
+        backend.check(Resources())
+
+
+def test_no_sbatch_is_said_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LaunchError, match=r"sbatch is not installed here.*pass --backend local"):
+        SlurmBackend(tmp_path / "runs").check(Resources())
+
+
+def test_variables_of_sbatch_fill_in_what_a_sweep_leaves_open(backend, monkeypatch):
+    monkeypatch.setenv("SBATCH_PARTITION", "gone")
+    with pytest.raises(LaunchError, match="no partition 'gone'"):
+        backend.check(Resources())
+    backend.check(Resources(partition="gpu"))
+    assert not any(name.startswith("SBATCH_") for name in client.clean_environ({"SBATCH_X": "1"}))
+
+
+def test_a_runs_folder_that_cannot_be_written_is_refused(programs):
+    with pytest.raises(LaunchError, match=r"cannot write in /proc/version, where the runs folder"):
+        SlurmBackend(Path("/proc/version/runs")).check(Resources())
+
+
+def test_a_folder_of_this_machine_alone_is_warned_of(programs):
+    (warning,) = SlurmBackend(Path("/dev/shm/deit runs")).check(Resources())
+    assert "/dev/shm/deit runs" in warning
+    assert "--runs-dir" in warning
