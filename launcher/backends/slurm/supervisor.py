@@ -21,7 +21,7 @@ from types import FrameType
 
 from deit_core.errors import DeitError
 from deit_core.run_dir import RunDir
-from launcher.attempts import Cause, Start, note_start
+from launcher.attempts import Cause, Start, last_attempt, note_start
 from launcher.backends.endings import (
     Ending,
     carried,
@@ -37,6 +37,7 @@ from launcher.backends.slurm.backend import SlurmBackend
 from launcher.backends.slurm.here import Deadline, Here, seconds_left
 from launcher.backends.slurm.step import Request, Step
 from launcher.observe import dependency_state, read_trial_job
+from launcher.output import SEPARATOR
 from launcher.siblings import attempts_beside, bad_nodes, should_stop_sweep
 
 _LOCK_PAUSE_S = 2.0
@@ -123,7 +124,7 @@ class Supervisor:
             run_dirs = open_trials(job.tag, job.run_dirs, log)
             if not run_dirs:
                 return Leave.DONE
-            if self._is_hopeless(run_dirs):
+            if not any(progress.steps.values()) and self._is_hopeless(run_dirs):
                 return Leave.DONE
             if progress.mem_factor > self.record.mem_factor or self._is_unfit(job):
                 return Leave.ELSEWHERE
@@ -215,22 +216,12 @@ class Supervisor:
         chosen = run_dirs[:1] if progress.solo else run_dirs
         if not self._await_others(chosen):
             return progress, Leave.REQUEUE
-        update = {"state": "running", "attempt": progress.attempt + 1, "running": tuple(chosen)}
-        running = progress.model_copy(update=update)
-        self.array.write_progress(job.tag, running)
-        note_start(
-            chosen,
-            Start(job.tag, "slurm", self.here.name, self.here.nodes, self.record.processes),
-        )
-        self._log_to(chosen[0])
-        log(
-            f"job {job.tag}: attempt {running.attempt} of {len(chosen)} trials on {self.here.nodes}"
-        )
+        running = self._begin(job, progress, chosen)
         step = Step(self.record, self.here)
         self._failed_at = time.monotonic()
         before = _printed(chosen[0])
         code = step.run(chosen, lambda: self._asked(job))
-        log(f"job {job.tag}: attempt {running.attempt} ended with {code}")
+        log(f"attempt ended with {code}")
         if code != 0 and _printed(chosen[0]) == before and step.request is None:
             return self._not_started(job, progress, running, code)
         if code == 0:
@@ -240,6 +231,19 @@ class Supervisor:
         ending = Ending(exit_code=code, cause=cause, nodes=self.here.nodes, max_rss_gib=rss)
         progress = self._conclude(job, running, ending)
         return progress, _LEAVES.get(cause) if cause is not None else None
+
+    def _begin(self, job: ArrayJob, progress: JobProgress, run_dirs: Sequence[str]) -> JobProgress:
+        """Write down that an attempt begins; of the trials first, else they could get another's end."""
+        nodes = self.here.nodes
+        note_start(run_dirs, Start(job.tag, "slurm", self.here.name, nodes, self.record.processes))
+        update = {"state": "running", "attempt": progress.attempt + 1, "running": tuple(run_dirs)}
+        running = progress.model_copy(update=update)
+        self.array.write_progress(job.tag, running)
+        self._log_to(run_dirs[0])
+        number = _attempt_number(run_dirs[0])
+        where = f"job {self.here.name} on {', '.join(nodes)}"
+        log(f"{SEPARATOR} attempt {number} · {where} · {len(run_dirs)} trials {SEPARATOR}", "")
+        return running
 
     def _not_started(
         self, job: ArrayJob, before: JobProgress, running: JobProgress, code: int
@@ -263,7 +267,7 @@ class Supervisor:
 
     def _cause(self, request: Request | None, run_dirs: Sequence[str]) -> Cause | None:
         """Why the ranks have left after saving, if they have."""
-        if not any(RunDir(path).read_status().state == "preempted" for path in run_dirs):
+        if not any(map(_has_saved_and_left, run_dirs)):
             return None
         if request == "cancel":
             return "cancelled"
@@ -354,6 +358,17 @@ _LEAVES: dict[Cause, Leave] = {
 }
 
 
+def _attempt_number(run_dir: str) -> int:
+    last = last_attempt(RunDir(run_dir))
+    return last.number if last else 0
+
+
+def _has_saved_and_left(run_dir: str) -> bool:
+    """Whether the latest attempt itself says so; what is said of an earlier one does not count."""
+    status = RunDir(run_dir).read_status()
+    return status.state == "preempted" and status.attempt >= _attempt_number(run_dir)
+
+
 def _printed(run_dir: str) -> int:
     """Bytes in a trial's log; the first that its first rank does is to write a line there."""
     try:
@@ -362,11 +377,11 @@ def _printed(run_dir: str) -> int:
         return 0
 
 
-def log(message: str) -> None:
+def log(message: str, stamp: str | None = None) -> None:
     """Write a line to the element's log; a full disk must not end the job."""
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    now = time.strftime("%Y-%m-%d %H:%M:%S ", time.gmtime()) if stamp is None else stamp
     with contextlib.suppress(OSError):
-        sys.stdout.write(f"{stamp} {message}\n")
+        sys.stdout.write(f"{now}{message}\n")
         sys.stdout.flush()
 
 
