@@ -1,4 +1,4 @@
-"""What the SLURM backend makes of answers that are late, odd, or not there: programs that pretend."""
+"""What the SLURM backend makes of answers that are late, odd or missing: programs that pretend."""
 
 from pathlib import Path
 
