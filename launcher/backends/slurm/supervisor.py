@@ -233,7 +233,7 @@ class Supervisor:
         return progress, _LEAVES.get(cause) if cause is not None else None
 
     def _begin(self, job: ArrayJob, progress: JobProgress, run_dirs: Sequence[str]) -> JobProgress:
-        """Write down that an attempt begins; of the trials first, else they could get another's end."""
+        """Write down that an attempt begins, first in its trials: each end belongs to a start."""
         nodes = self.here.nodes
         note_start(run_dirs, Start(job.tag, "slurm", self.here.name, nodes, self.record.processes))
         update = {"state": "running", "attempt": progress.attempt + 1, "running": tuple(run_dirs)}
