@@ -13,7 +13,7 @@ from concurrent.futures import TimeoutError as NotInTime
 from pathlib import Path
 
 from launcher.backends.base import Check
-from launcher.backends.slurm.client import ask
+from launcher.backends.slurm.client import ask, queue_by_name
 from launcher.backends.slurm.limits import read_limits
 from launcher.backends.slurm.partitions import Partition, chosen, read_partitions
 from launcher.backends.slurm.policy_checks import check_policies
@@ -48,6 +48,7 @@ def examine(runs: Path, resources: Resources, *, submit: bool) -> list[Check]:
     config = read_config()
     checks += [
         _controller(config),
+        _queue(),
         _accounting(config),
         *check_policies(config, chosen(partitions, resources.partition)),
         _limits(resources),
@@ -89,6 +90,14 @@ def _controller(config: Mapping[str, str]) -> Check:
     said = "; ".join(line.strip() for line in answer.out.splitlines() if line.strip())
     name = config.get("ClusterName", "unknown")
     return Check("controller", answer.ok, f"cluster {name}: {said or answer.error}")
+
+
+def _queue() -> Check:
+    """Whether what squeue prints can be read: a site may have put something else in its place."""
+    if queue_by_name("deit-doctor") is not None:
+        return Check("queue", True, "squeue answers")
+    why = "squeue does not answer, or not in the format that it was asked for"
+    return Check("queue", False, f"{why}: what became of jobs would not be known")
 
 
 def _accounting(config: Mapping[str, str]) -> Check:

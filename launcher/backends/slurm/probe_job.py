@@ -218,6 +218,7 @@ def _not_in_time(job_id: str, entries: list[client.QueueEntry] | None, wait_s: f
         return Check("probe job", False, f"SLURM did not say what became of job {job_id} {after}")
     entry = entries[0]
     if entry.state in client.PENDING:
+        client.ask("scancel", job_id)
         said = f"still queued {after} ({entry.reason}), and taken back; try again later"
         return Check("probe job", True, said, note=True)
     said = f"{entry.state} on {entry.nodes}, but no report came within {wait_s:.0f} s"
