@@ -226,7 +226,8 @@ class Supervisor:
             return self._not_started(job, progress, running, code)
         if code == 0:
             self._failed_at = None
-        cause = self._cause(step.request, chosen)
+        # Asked again: SLURM's signal reaches the ranks before the request behind it is seen here.
+        cause = self._cause(self._asked(job) or step.request, chosen)
         rss = client.largest_memory_gib(self.here.name) if code not in (0, 85) else None
         ending = Ending(exit_code=code, cause=cause, nodes=self.here.nodes, max_rss_gib=rss)
         progress = self._conclude(job, running, ending)
