@@ -99,6 +99,11 @@ class Trial:
     def wait_for(self, condition: str) -> None:
         until(lambda: self.condition() == condition, PATIENCE_S)
 
+    def complete(self) -> None:
+        """Wait until it is completed, and its last attempt has been judged."""
+        self.wait_for("completed")
+        until(lambda: self.attempts[-1].cause is not None, PATIENCE_S)
+
     # what has become of it ---------------------------------------------------------------------
 
     @property

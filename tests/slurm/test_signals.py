@@ -103,14 +103,14 @@ def once(trial: Trial) -> bool:
 
 def test_a_requeued_job_goes_on_where_it_was(table):
     trial = table["requeued"]
-    trial.wait_for("completed")
+    trial.complete()
     assert once(trial)
     assert trial.causes == ["preempted", "completed"]
 
 
 def test_a_preempted_job_goes_on_where_it_was(table):
     trial = table["preempted"]
-    trial.wait_for("completed")
+    trial.complete()
     assert once(trial)
     assert trial.causes == ["preempted", "completed"]
 
@@ -120,14 +120,14 @@ def test_what_preemption_cancels_has_saved_and_goes_on(table):
     trial.wait_for("stopped")
     assert trial.causes == ["preempted"]
     trial.sweep()
-    trial.wait_for("completed")
+    trial.complete()
     assert once(trial)
     assert trial.causes == ["preempted", "completed"]
 
 
 def test_a_lost_node_costs_at_most_the_steps_since_the_last_checkpoint(table):
     trial = table["node failed"]
-    trial.wait_for("completed")
+    trial.complete()
     assert trial.repeated <= SAVE_EVERY
     assert trial.causes == ["node_failure", "completed"]
     assert trial.attempts[0].nodes == ("node3", "node4")
@@ -139,7 +139,7 @@ def test_a_suspended_job_is_neither_started_again_nor_given_up(table):
     trial.sweep()
     assert len(trial.attempts) == 1
     table.cluster.run(["scontrol", "resume", trial.element])
-    trial.wait_for("completed")
+    trial.complete()
     assert once(trial)
     assert trial.causes == ["completed"]
 
@@ -149,7 +149,7 @@ def test_a_waiting_job_that_the_user_cancels_can_start_again(table):
     trial.wait_for("new")
     trial.write(int(trial.file.parent.name.removeprefix("sweep")), {"sbatch": REST})
     trial.sweep()
-    trial.wait_for("completed")
+    trial.complete()
     assert once(trial)
     assert trial.causes == ["completed"]
 
@@ -160,13 +160,13 @@ def test_a_running_job_that_the_user_cancels_saves_and_stays_stopped(table):
     assert trial.run.read_status().step == trial.steps[-1][1]
     assert trial.causes == ["preempted"]
     trial.sweep()
-    trial.wait_for("completed")
+    trial.complete()
     assert once(trial)
 
 
 def test_killed_ranks_are_started_again(table):
     trial = table["ranks killed"]
-    trial.wait_for("completed")
+    trial.complete()
     assert trial.repeated <= SAVE_EVERY
     assert trial.causes == ["lost", "completed"]
 
@@ -175,7 +175,7 @@ def test_a_killed_supervisor_leaves_a_trial_that_the_next_sweep_goes_on_with(tab
     trial = table["supervisor killed"]
     trial.wait_for("stopped")
     trial.sweep()
-    trial.wait_for("completed")
+    trial.complete()
     assert trial.repeated <= SAVE_EVERY
     assert trial.causes[-1] == "completed"
 
@@ -183,7 +183,7 @@ def test_a_killed_supervisor_leaves_a_trial_that_the_next_sweep_goes_on_with(tab
 def test_time_limits_are_no_end_while_there_is_progress(table):
     """More of them than would be forgiven without progress."""
     trial = table["timeout"]
-    trial.wait_for("completed")
+    trial.complete()
     assert once(trial)
     *before, last = trial.causes
     assert len(before) >= 2
