@@ -47,9 +47,10 @@ def arrays_text(jobs: Sequence[Job], limits: Limits, room: int | None) -> str:
 
 def _sizes(sizes: Sequence[int]) -> str:
     amounts = sorted(Counter(sizes).items(), reverse=True)
+    if len(amounts) == 1:
+        return count(sizes[0], "element")
     parts = [f"{size:,}" if number == 1 else f"{number:,} x {size:,}" for size, number in amounts]
-    elements = "element" if list(sizes) == [1] else "elements"
-    return f"{' + '.join(parts)} {elements}"
+    return f"{' + '.join(parts)} elements"
 
 
 def start_text(answer: Answer, now: datetime) -> str:

@@ -14,7 +14,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,7 @@ def probe(
         wait_s: how long to wait.
     """
     folder = runs / ".slurm" / f"probe-{secrets.token_hex(4)}"
-    there = chosen(partitions, resources.partition)
-    nodes = min(2, max((sum(one.count for one in part.nodes) for part in there), default=1))
-    gpus = min(1, max((part.most_gpus for part in there), default=0))
-    findings = Findings(max(1, nodes), gpus)
+    findings = _size(chosen(partitions, resources.partition))
     try:
         write_atomic(folder / "probe.sh", _script(folder, findings).encode())
     except RunDirError as error:
@@ -75,6 +72,14 @@ def probe(
         return _follow(folder, job_id, findings, wait_s)
     finally:
         _finish(folder, job_id)
+
+
+def _size(partitions: Sequence[Partition]) -> Findings:
+    """Two nodes and a GPU on each, where there are any."""
+    nodes = [nodes for partition in partitions for nodes in partition.nodes]
+    gpus = 1 if any(one.gpus for one in nodes) else 0
+    number = max((one.count for one in nodes if one.gpus >= gpus), default=1)
+    return Findings(min(2, number), gpus)
 
 
 def _script(folder: Path, findings: Findings) -> str:
