@@ -35,7 +35,9 @@ SURFACE = {
     "pause": {"trials", "--all", "--sweep"},
     "resume": {"trials", "--all", "--sweep"},
     "throttle": {"most", "--sweep"},
-    "doctor": {"--runs-dir", "--backend"},
+    "doctor": {
+        *("--runs-dir", "--backend", "--partition", "--account", "--qos", "--submit", "--json"),
+    },
 }
 STATUS_FIELDS = {
     "trial_id",
