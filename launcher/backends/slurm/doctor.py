@@ -57,7 +57,7 @@ def examine(runs: Path, resources: Resources, *, submit: bool) -> list[Check]:
         _file_system(runs),
         _home(),
     ]
-    if submit:
+    if submit and chosen(partitions, resources.partition):
         from launcher.backends.slurm.probe_job import probe
 
         checks += probe(runs, resources, partitions)
