@@ -7,6 +7,7 @@
     ended/<tag>       its element will do no more for this job
     cancel/<tag>      a request to stop it
     hold/<tag>        a request to keep it from running
+    owner/<index>     which supervisor serves an element: the one that SLURM has started last
     log/<index>.log   what the element's supervisor says
 
 Each file is replaced whole. Markers are empty files: they are there or not.
@@ -114,6 +115,17 @@ class ArrayDir:
     def write_progress(self, tag: str, progress: JobProgress) -> None:
         """Replace a job's progress. Raises RunDirError."""
         write_json(self.path / "progress" / tag, progress.model_dump(mode="json"))
+
+    def take_over(self, index: int, token: str) -> None:
+        """Serve an element from now on, in place of whoever did before. Raises RunDirError."""
+        write_atomic(self.path / "owner" / str(index), token.encode())
+
+    def owner(self, index: int) -> str | None:
+        """Token of the supervisor that serves an element; None where that cannot be told."""
+        try:
+            return (self.path / "owner" / str(index)).read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError):
+            return None
 
     # markers ---------------------------------------------------------------------------------
 

@@ -70,6 +70,18 @@ def seconds_left(job_id: str) -> float | None:
     return parse_left(asked.out.strip()) if asked.ok else None
 
 
+def is_preempted_for_good(here: Here) -> bool:
+    """Whether a job of higher priority ends this one, and SLURM will not start it again.
+
+    So it is where PreemptMode is CANCEL. A job that SLURM queues again already counts one start
+    more than this one; one that its user cancels was not preempted. False when nobody answers.
+    """
+    asked = ask("scontrol", "show", "job", "--oneliner", here.name, patience_s=20.0)
+    said = dict(word.partition("=")[::2] for word in asked.out.split())
+    preempted = said.get("PreemptTime", "None") not in ("None", "N/A")
+    return asked.ok and preempted and said.get("Restarts") == str(here.restarts)
+
+
 def parse_left(text: str) -> float | None:
     """Seconds of SLURM's `[days-][hours:]minutes:seconds`; None for UNLIMITED and the like."""
     found = _LEFT.fullmatch(text)

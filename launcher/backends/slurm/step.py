@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from launcher.backends.slurm.array_dir import ArrayRecord
-from launcher.backends.slurm.client import ask
+from launcher.backends.slurm.client import ask, running_steps
 from launcher.backends.slurm.here import Here
 from launcher.backends.slurm.rank import GPUS_VARIABLE
 from launcher.rendezvous import Rendezvous
@@ -56,6 +56,8 @@ class Step:
                 if process.poll() is None:
                     process.kill()
                     process.wait()
+                if process.returncode < 0:  # srun itself was killed: its ranks may live on
+                    self._end_ranks()
 
     def _follow(self, process: subprocess.Popen[bytes], asked: Callable[[], Request | None]) -> int:
         look_at, kill_at = time.monotonic(), float("inf")
@@ -65,20 +67,23 @@ class Step:
                 self.request = asked()
                 look_at = now + _LOOK_EVERY_S
                 if self.request is not None:
-                    self._signal(process, "TERM")
+                    self._stop_ranks(process)
                     kill_at = now + GRACE_S
             if now >= kill_at:
-                self._signal(process, "KILL")
-                kill_at = now + GRACE_S
+                self._end_ranks()
+                process.kill()  # and SLURM kills what srun has started
             time.sleep(_TICK_S)
         return process.returncode
 
-    def _signal(self, process: subprocess.Popen[bytes], name: str) -> None:
+    def _stop_ranks(self, process: subprocess.Popen[bytes]) -> None:
         """Signal the ranks, but neither srun nor this process."""
-        answer = ask("scancel", f"--signal={name}", self.here.name)
-        if not answer.ok:  # no scancel on this node: srun passes some signals on
-            number = signal.SIGUSR2 if name == "TERM" else signal.SIGKILL
-            process.send_signal(number)
+        if not ask("scancel", "--signal=TERM", self.here.name).ok:
+            process.send_signal(signal.SIGUSR2)  # no scancel on this node: srun passes it on
+
+    def _end_ranks(self) -> None:
+        """Kill the ranks: by their step, as SIGKILL for the job would end the job as a whole."""
+        for step in running_steps(self.here.name):
+            ask("scancel", step)
 
     def _srun(self) -> list[str]:
         record = self.record

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -34,7 +35,7 @@ from launcher.backends.progress import JobProgress
 from launcher.backends.slurm import client
 from launcher.backends.slurm.array_dir import ArrayDir, ArrayJob, ArrayRecord
 from launcher.backends.slurm.backend import SlurmBackend
-from launcher.backends.slurm.here import Deadline, Here, seconds_left
+from launcher.backends.slurm.here import Deadline, Here, is_preempted_for_good, seconds_left
 from launcher.backends.slurm.step import Request, Step
 from launcher.observe import dependency_state, read_trial_job
 from launcher.output import SEPARATOR
@@ -69,6 +70,8 @@ class Leave(Enum):
     HELD = "held"
     ELSEWHERE = "elsewhere"
     """Train on, in a job of another shape: SLURM cannot change this one."""
+    REPLACED = "replaced"
+    """SLURM has given up this node and started the element again: that one goes on."""
 
 
 class Supervisor:
@@ -79,6 +82,7 @@ class Supervisor:
         self.record = record
         self.here = here
         self.deadline = Deadline(seconds_left(here.name))
+        self.token = secrets.token_hex(8)
         self.signalled = False
         """Whether SLURM has told the batch script itself to end."""
         self._refused = 0
@@ -97,12 +101,15 @@ class Supervisor:
 
     def run(self) -> int:
         """Work through the element's jobs; returns the exit code of the batch script."""
+        self.array.take_over(self.here.index, self.token)
         held = False
         for job in self.record.elements[self.here.index]:
             if self.array.is_marked("ended", job.tag):
                 continue
             leave = self._serve(job)
             log(f"job {job.tag}: {leave.value}")
+            if leave is Leave.REPLACED:
+                return 0
             if leave is Leave.REQUEUE:
                 return self._requeue("requeue")
             held = held or leave is Leave.HELD
@@ -117,10 +124,9 @@ class Supervisor:
     def _serve(self, job: ArrayJob) -> Leave:
         progress = self._take_up(job)
         while True:
-            if self.array.is_marked("cancel", job.tag):
-                return Leave.DONE
-            if self.array.is_marked("hold", job.tag):
-                return Leave.HELD
+            told = self._told(job)
+            if told is not None:
+                return told
             run_dirs = open_trials(job.tag, job.run_dirs, log)
             if not run_dirs:
                 return Leave.DONE
@@ -136,6 +142,14 @@ class Supervisor:
             progress, leave = self._attempt(job, progress, run_dirs)
             if leave is not None:
                 return leave
+
+    def _told(self, job: ArrayJob) -> Leave | None:
+        """Why not to go on, by what others have written down; None when nothing was."""
+        if self._is_replaced():
+            return Leave.REPLACED
+        if self.array.is_marked("cancel", job.tag):
+            return Leave.DONE
+        return Leave.HELD if self.array.is_marked("hold", job.tag) else None
 
     def _take_up(self, job: ArrayJob) -> JobProgress:
         """The job as it stands; an attempt that nobody saw end is judged now."""
@@ -197,6 +211,14 @@ class Supervisor:
             note_unstarted(run_dirs, {"reason": why})
         return why is not None
 
+    def _is_replaced(self) -> bool:
+        """Whether this process lives on a node that the controller has lost sight of.
+
+        SLURM then starts the element elsewhere, under the same name; whatever is said to SLURM by
+        that name concerns the other one.
+        """
+        return self.array.owner(self.here.index) not in (self.token, None)
+
     def _is_unfit(self, job: ArrayJob) -> bool:
         """Whether a node of this job is one that has failed trials of this sweep before."""
         avoided = bad_nodes(attempts_beside(job.run_dirs[0]))
@@ -222,6 +244,8 @@ class Supervisor:
         before = _printed(chosen[0])
         code = step.run(chosen, lambda: self._asked(job))
         log(f"attempt ended with {code}")
+        if self._is_replaced():
+            return running, Leave.REPLACED
         if code != 0 and _printed(chosen[0]) == before and step.request is None:
             return self._not_started(job, progress, running, code)
         if code == 0:
@@ -260,6 +284,8 @@ class Supervisor:
         return self._conclude(job, running, ending), Leave.REQUEUE
 
     def _asked(self, job: ArrayJob) -> Request | None:
+        if self._is_replaced():
+            return None
         if self.array.is_marked("cancel", job.tag):
             return "cancel"
         if self.array.is_marked("hold", job.tag):
@@ -311,8 +337,12 @@ class Supervisor:
         deadline = time.monotonic() + _REQUEUE_PATIENCE_S
         pause_s = 1.0
         while time.monotonic() < deadline:
+            if self._is_replaced():
+                return 0
             if self._is_being_ended():
                 log("SLURM is ending this job itself")
+                if how == "requeue" and is_preempted_for_good(self.here):
+                    break
                 return 0
             answer = client.ask("scontrol", how, self.here.name)
             if answer.ok:
