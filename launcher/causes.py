@@ -51,6 +51,8 @@ _LOST_PEER = re.compile(
     r"|Connection (?:closed|reset) by peer"
 )
 
+_STOP_SIGNALS = frozenset({"SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"})
+"""Those by which a trainer is asked to save and to leave."""
 _OUTSIDE: frozenset[Cause] = frozenset({"preempted", "cancelled", "paused"})
 """Nothing went wrong: somebody wanted the trial to stop."""
 _SCHEDULERS: frozenset[Cause] = frozenset({"node_failure", "timeout"})
@@ -89,6 +91,8 @@ def _from_words(
         return "gpu_memory"
     if _HOST_MEMORY.search(said):
         return "host_memory"
+    if killed_by(exit_code) in _STOP_SIGNALS:
+        return "preempted"  # asked to stop while it started, when nothing answers signals yet
     if exit_code == EXIT_USER_ERROR or (status.step == 0 and _IMPORT.search(said)):
         return "user_error"
     if killed_by(exit_code) is not None or exit_code is None:

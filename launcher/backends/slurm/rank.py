@@ -10,8 +10,6 @@ import os
 import sys
 from collections.abc import Mapping
 
-from deit_core.errors import RunDirError
-from launcher.output import redirect_output
 from launcher.rank_start import become, hold_stop_signals
 
 GPUS_VARIABLE = "DEIT_GPUS_PER_NODE"
@@ -36,6 +34,9 @@ def rank_environ(environ: Mapping[str, str]) -> dict[str, str]:
 def main() -> None:
     """Take the rank's name and place, and become its command."""
     hold_stop_signals()
+    from deit_core.errors import RunDirError  # imports take a while, in which a signal would kill
+    from launcher.output import redirect_output
+
     job, count, *command = sys.argv[1:]
     os.environ.update(rank_environ(os.environ))
     try:
