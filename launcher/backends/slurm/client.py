@@ -237,6 +237,13 @@ def cluster_name() -> str | None:
     return None if found is None else found.group(1)
 
 
+def running_steps(job_id: str) -> list[str]:
+    """The steps of a job that srun has started and that have not ended; none if nobody answers."""
+    asked = ask("squeue", "--steps", "--noheader", f"--jobs={job_id}", "--format=%i")
+    names = asked.out.split() if asked.ok else []
+    return [name for name in names if name.rpartition(".")[2].isdigit()]
+
+
 def last_state(job_id: str) -> str | None:
     """State of a job's latest ended incarnation, by the accounting; None without accounting."""
     asked = ask(
