@@ -111,8 +111,7 @@ def cancel(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | N
     }
     by_owner = jobs_by_owner(targets.values(), backend)
     for jobs in by_owner:
-        for job_id in jobs.ids:
-            jobs.owner.cancel(job_id)
+        jobs.owner.cancel(jobs.ids)
     for jobs in by_owner:
         _await_end(jobs.owner, set(jobs.ids))
     paths = {one.path for one in targets.values() if one.path is not None}

@@ -128,8 +128,8 @@ class Backend(Protocol):
     def states(self, job_ids: Collection[str]) -> Mapping[str, JobReport]:
         """What is known about these jobs; a job about which nothing is known is left out."""
 
-    def cancel(self, job_id: str) -> None:
-        """Ask a job to stop: a queued one is dropped, a running one may first checkpoint."""
+    def cancel(self, job_ids: Collection[str]) -> None:
+        """Ask jobs to stop: a queued one is dropped, a running one may first checkpoint."""
 
     def hold(self, job_ids: Collection[str]) -> None:
         """Keep jobs from running until they are released; one that runs saves and waits again."""

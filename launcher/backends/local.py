@@ -129,11 +129,13 @@ class LocalBackend:
         state = self.queue.read_progress(tag).state
         return state if self.queue.has(tag) else "ended"  # it may have ended meanwhile
 
-    def cancel(self, job_id: str) -> None:
-        """Leave a request for the runner, which ends the job with SIGTERM, later SIGKILL."""
+    def cancel(self, job_ids: Collection[str]) -> None:
+        """Leave requests for the runner, which ends the jobs with SIGTERM, later SIGKILL."""
         with locked(self.queue.queue_lock):
-            if self.queue.has(job_id):
+            live = [job_id for job_id in job_ids if self.queue.has(job_id)]
+            for job_id in live:
                 self.queue.request_cancel(job_id)
+            if live:
                 self._ensure_runner()
 
     def hold(self, job_ids: Collection[str]) -> None:

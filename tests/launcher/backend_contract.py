@@ -102,7 +102,7 @@ class BackendContract:
         run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
         job_id = submit(backend, Job("one", (run.path,)))
         self.state_is(run, "running")
-        backend.cancel(job_id)
+        backend.cancel([job_id])
         self.ended(backend, job_id)
         assert run.read_status().state == "preempted"
         assert started(run) == 1
@@ -112,7 +112,7 @@ class BackendContract:
         student = make_trial(folder, 1)
         submit(backend, Job("teacher", (teacher.path,)))
         job_id = submit(backend, Job("student", (student.path,), after=(teacher.path,)))
-        backend.cancel(job_id)
+        backend.cancel([job_id])
         self.ended(backend, job_id)
         (tmp_path / "gate").touch()
         self.state_is(teacher, "completed")
@@ -122,7 +122,7 @@ class BackendContract:
         run = make_trial(folder, 0)
         job_id = submit(backend, Job("one", (run.path,)))
         self.ended(backend, job_id)
-        backend.cancel(job_id)
+        backend.cancel([job_id])
         assert run.read_status().state == "completed"
 
     def test_a_killed_job_is_resumed_without_being_asked(self, backend, folder, tmp_path):
@@ -160,7 +160,7 @@ class BackendContract:
         run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
         job_id = submit(backend, Job("two", (run.path,), processes=2, cpus=2, resources=TWO))
         until(lambda: started(run) and others(run), self.patience_s)
-        backend.cancel(job_id)
+        backend.cancel([job_id])
         self.ended(backend, job_id)
         assert (run.read_status().state, started(run)) == ("preempted", 1)
         assert not any(Path(f"/proc/{pid}").exists() for pid in others(run))

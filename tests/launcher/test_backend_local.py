@@ -375,7 +375,7 @@ def test_a_deaf_job_is_killed_after_the_grace_time(runs, folder, tmp_path):
     backend._ensure_runner = lambda: None  # this test moves the queue itself
     submit(backend, Job("one", (run.path,)))
     until(lambda: runner.tick() and run.read_status().state == "running")
-    backend.cancel("one")
+    backend.cancel(["one"])
     until(lambda: not runner.tick())
     assert not run.is_locked()
     assert not run.summary_file.exists()

@@ -68,7 +68,7 @@ def test_a_cancelled_attempt_is_on_record(local, folder, tmp_path):
     run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
     submit(local, Job("one", (run.path,)))
     until(lambda: started(run))
-    local.cancel("one")
+    local.cancel(["one"])
     until(lambda: reported(local, "one") == "ended")
     assert causes(run) == ["cancelled"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from launch_support import behave, until
 from slurm_cluster.cluster import SlurmCluster
 from slurm_cluster.processes import Process
-from sweeps_for_tests import STUDENT, request_for
+from sweeps_for_tests import request_for
 
 from deit_core.run_dir import RunDir
 from launcher.attempts import AttemptRecord, read_attempts
@@ -23,6 +23,13 @@ from launcher.sweep_dir import choose_folder
 from launcher.trial_dirs import create_trials
 
 STEPPING_TRAINER = Path(__file__).parents[1] / "launcher" / "stepping_trainer.py"
+CONFIG = """\
+data: {source: digits, train_images: 160}
+model: {name: deit_tiny_distilled_patch16_224, img_size: 8, patch_size: 2, embed_dim: 32,
+        depth: 1, num_heads: 2, in_chans: 1}
+train: {duration: 60ep, global_batch_size: 16, checkpoint_every_s: 1.0}
+logging: {every_steps: 1}
+"""
 SMALL = {"gpus_per_node": 0, "mem_gb": 0.2, "time": "10min", "cohort": False}
 PATIENCE_S = 240.0
 
@@ -42,11 +49,14 @@ class Trial:
     def create(
         cls, cluster: SlurmCluster, backend: SlurmBackend, seed: int, resources, **behaviour
     ) -> Trial:
-        """Write its sweep file and its run directory; nothing starts."""
-        runs = backend.files.path.parent
+        """Write its sweep file and its run directory; nothing starts.
+
+        Its config is a real one, of a training that takes some ten seconds.
+        """
+        runs = backend.runs
         folder = runs.parent / f"sweep{seed}"
         folder.mkdir()
-        (folder / "student.yaml").write_text(STUDENT)
+        (folder / "student.yaml").write_text(CONFIG)
         file = folder / "sweep.yaml"
         trial = cls(cluster, backend, file, RunDir(folder))
         trial.write(seed, resources)
@@ -66,7 +76,7 @@ class Trial:
 
     def sweep(self) -> None:
         """`deit-launch sweep`."""
-        reconcile(self.backend.files.path.parent, request_for(self.file), self.backend)
+        reconcile(self.backend.runs, request_for(self.file), self.backend)
 
     # what it is doing --------------------------------------------------------------------------
 
@@ -79,6 +89,12 @@ class Trial:
     def processes(self) -> list[Process]:
         """All of its job's, the batch script's and srun too."""
         return [each for each in self.cluster.processes() if self.element in each.job_ids]
+
+    def supervisors_log(self) -> str:
+        """What its supervisors have said before their first attempts."""
+        slurm_id, _, index = self.element.partition("_")
+        arrays = [a for a in self.backend.files.arrays() if a.slurm_id() == slurm_id]
+        return arrays[0].log(index).read_text()
 
     def ranks(self) -> list[Process]:
         return self.cluster.job_processes(self.element)

@@ -1,0 +1,177 @@
+"""From jobs to arrays to sbatch.
+
+What is submitted is written first (array.json), under a lock that the sbatch process inherits: a
+launcher that dies leaves either no array, or one that is found again by its name.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.backends.base import Job
+from launcher.backends.slurm import client
+from launcher.backends.slurm.array_dir import ArrayJob, ArrayRecord
+from launcher.backends.slurm.arrays import Arrays, job_id_of
+from launcher.backends.slurm.limits import Limits, into_arrays, into_elements, read_limits, shares
+from launcher.backends.slurm.site_defaults import with_site_defaults
+from launcher.errors import LaunchError
+from launcher.resources import Resources
+
+LONGEST_LEAD_S = 120
+"""Warning before the time limit: time to end a step, to evaluate no further, and to save."""
+
+Element = tuple[Job, ...]
+
+
+@dataclass(frozen=True)
+class _Class:
+    """Jobs of one class go into one array: they differ in nothing that SLURM is told."""
+
+    resources: str
+    mem_factor: float
+    processes: int
+    cpus: int
+    gpus: int
+    after: tuple[Path, ...]
+    group: str
+    code: Path | None
+    max_parallel: int | None
+
+    @classmethod
+    def of(cls, job: Job) -> _Class:
+        return cls(
+            job.resources.model_dump_json(),
+            job.mem_factor,
+            job.processes,
+            job.cpus,
+            job.gpus,
+            job.after,
+            job.group,
+            job.code,
+            job.max_parallel,
+        )
+
+
+class Submitter:
+    """Submits jobs in as few arrays as the cluster's limits allow."""
+
+    def __init__(self, arrays: Arrays, command: tuple[str, ...]) -> None:
+        self.arrays = arrays
+        self.command = command
+        self._limits: dict[tuple[str | None, str | None], Limits] = {}
+
+    def limits(self, resources: Resources) -> Limits:
+        """What this user may submit; asked once."""
+        resources = with_site_defaults(resources)
+        key = (resources.qos, resources.account)
+        if key not in self._limits:
+            self._limits[key] = read_limits(qos=resources.qos, account=resources.account)
+        return self._limits[key]
+
+    def room(self, resources: Resources, classes: int = 1) -> int | None:
+        """Elements that may still be queued; an equal share where several classes need some."""
+        limits = self.limits(resources)
+        if limits.submit is None:
+            return None
+        queued = client.count_queued(qos=resources.qos)
+        return max(1, (limits.submit - queued) // classes)
+
+    def submit(self, jobs: Sequence[Job]) -> dict[str, str]:
+        """Submit them, teachers first; returns their ids by tag.
+
+        Raises:
+            LaunchError: sbatch refuses. Arrays that it has taken before stay.
+            RunDirError: the runs folder cannot be written.
+        """
+        classes: dict[_Class, list[Job]] = defaultdict(list)
+        for job in jobs:
+            classes[_Class.of(job)].append(job)
+        ids: dict[str, str] = {}
+        for members in sorted(classes.values(), key=lambda members: len(members[0].after)):
+            ids |= self._submit_class(members, len(classes))
+        return ids
+
+    def _submit_class(self, jobs: Sequence[Job], classes: int) -> dict[str, str]:
+        first = jobs[0]
+        elements = into_elements(jobs, self.room(first.resources, classes))
+        parts = into_arrays(elements, self.limits(first.resources).array_size)
+        throttles = shares(first.max_parallel, [len(part) for part in parts])
+        ids: dict[str, str] = {}
+        earlier: list[str] = []
+        for part, throttle in zip(parts, throttles, strict=True):
+            most = first.max_parallel
+            # Each array runs one element at least, so those beyond `most` wait for another array.
+            waits = [earlier[-most]] if most is not None and len(earlier) >= most else []
+            slurm_id = self._submit_array(part, throttle, waits)
+            earlier.append(slurm_id)
+            for index, members in enumerate(part):
+                for position, job in enumerate(members):
+                    ids[job.tag] = job_id_of(slurm_id, index, position)
+        return ids
+
+    def _submit_array(
+        self, elements: Sequence[Element], throttle: int | None, waits: Sequence[str]
+    ) -> str:
+        from launcher.backends.slurm.script import batch_script, sbatch_command
+
+        first = elements[0][0]
+        record = record_of(elements, self.command, cluster=self.limits(first.resources).cluster)
+        array = self.arrays.files.array(record.array)
+        script = batch_script(record, array, throttle=throttle, cwd=os.getcwd())
+        with self.arrays.submitting() as lock:
+            array.create(record, script)
+            command = sbatch_command(array.script, self._dependency(first, waits))
+            answer = client.ask(*command, pass_fds=(lock,))
+            if not answer.ok:
+                raise LaunchError(f"sbatch refuses the jobs: {answer.error}")
+            slurm_id = answer.out.strip().partition(";")[0]
+            array.note_id(slurm_id)
+        return slurm_id
+
+    def _dependency(self, job: Job, waits: Sequence[str]) -> list[str]:
+        """Students start once their teacher's job has ended, however: files say how it went."""
+        teachers = [str(path) for path in job.after]
+        wanted = [*(self.arrays.live_elements(teachers) if teachers else ()), *waits]
+        return [f"--dependency=afterany:{':'.join(wanted)}"] if wanted else []
+
+
+def record_of(
+    elements: Sequence[Element], command: tuple[str, ...], *, cluster: str = ""
+) -> ArrayRecord:
+    """What an array of these elements is, under a name of its own."""
+    first = elements[0][0]
+    name = secrets.token_hex(4)
+    resources = with_site_defaults(first.resources)
+    limit_s = resources.time_s
+    return ArrayRecord(
+        array=name,
+        group=first.group,
+        job_name=f"{first.group or 'deit'}.{name}",
+        cluster=cluster,
+        elements=tuple(tuple(map(_array_job, members)) for members in elements),
+        resources=resources,
+        mem_factor=first.mem_factor,
+        processes=first.processes,
+        cpus_per_task=max(1, first.cpus // first.processes),
+        gpus_per_node=first.gpus // resources.nodes,
+        signal_lead_s=LONGEST_LEAD_S if limit_s is None else min(LONGEST_LEAD_S, limit_s // 4),
+        command=command,
+        code=None if first.code is None else str(first.code),
+        submitted_by=getpass.getuser(),
+        submitted_unix_s=time.time(),
+    )
+
+
+def _array_job(job: Job) -> ArrayJob:
+    return ArrayJob(
+        tag=job.tag,
+        run_dirs=tuple(str(path) for path in job.run_dirs),
+        after=tuple(str(path) for path in job.after),
+    )
