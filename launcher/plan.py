@@ -88,8 +88,6 @@ class Situation:
     capacity: Capacity | None
     node: Capacity | None = None
     """What a node of the scheduler has, as far as that is known."""
-    warnings: tuple[str, ...] = ()
-    """Of the backend, about what is asked of it."""
 
 
 NO_WISH = Wish()
@@ -131,7 +129,7 @@ def make_plan(
             for cohort in cohorts
         ),
         size=size,
-        notes=(*expansion.notes, *size.notes, *room.notes(starting), *situation.warnings),
+        notes=(*expansion.notes, *size.notes, *room.notes(starting)),
         largest_cohort=resources.cohort_size,
     )
 

@@ -58,10 +58,9 @@ def preview(runs: Path, request: Request, backend: Backend) -> Plan:
     Raises:
         UserError: see `reconcile`.
     """
-    warnings = backend.check(request.resources)
     sweep_dir, request, _ = _take_up(runs, request)
     observations = observe(_locate(runs, sweep_dir, request), backend)
-    return _plan(runs, request, observations, backend, NO_WISH, warnings)
+    return _plan(runs, request, observations, backend, NO_WISH)
 
 
 def why_refused(plan: Plan) -> str | None:
@@ -94,14 +93,15 @@ def reconcile(
         LaunchError: a job that does not fit the machine.
         DataError, TeacherError, SweepError: files that a trial reads are not there.
     """
-    warnings = backend.check(request.resources)
+    if not runs.is_dir():
+        backend.check(request.resources)  # refuses before anything is written
     with one_line_errors("make the runs folder"):
         runs.mkdir(parents=True, exist_ok=True)
     with locked(runs_lock(runs)):
         sweep_dir, request, earlier = _take_up(runs, request)
         found = _locate(runs, sweep_dir, request)
         seen = observe(found, backend)
-        plan = _plan(runs, request, seen, backend, NO_WISH, warnings)  # refuses before it writes
+        plan = _plan(runs, request, seen, backend, NO_WISH)  # refuses before it writes
         check_inputs(item.trial for item in plan.actions if item.action in STARTS)
         paths = create_trials(sweep_dir, request.expansion.trials, found)
         created_utc = earlier.created_utc if earlier else _now_utc()
@@ -156,7 +156,6 @@ def _plan(
     observations: Mapping[str, Observation],
     backend: Backend,
     wish: Wish,
-    warnings: Sequence[str] = (),
 ) -> Plan:
     for seen in observations.values():
         if seen.condition == "damaged":
@@ -166,9 +165,10 @@ def _plan(
         backend=backend.name,
         capacity=backend.capacity(),
         node=backend.node(request.resources),
-        warnings=tuple(warnings),
     )
     plan = make_plan(request.name, request.expansion, request.resources, situation, wish)
+    if plan.jobs:  # else it does not matter whether a scheduler answers
+        plan = replace(plan, notes=(*plan.notes, *backend.check(request.resources)))
     return with_cost(plan, runs, request.expansion, request.resources, observations)
 
 

@@ -142,7 +142,7 @@ class Resources(BaseModel):
     mem_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Memory of one job on each node, in GB; null: the scheduler's default."""
     gpu_mem_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Memory of one GPU, in GB; trials that need more together do not share a job. null: unknown."""
+    """Memory of one GPU, in GB; trials that need more do not share a job. null: not known."""
     time: Annotated[str | None, BeforeValidator(_no_bare_number), AfterValidator(_valid_time)] = (
         "24h"
     )

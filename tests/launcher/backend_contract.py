@@ -6,10 +6,9 @@ run directories can be made that its jobs can reach. It may raise `patience_s`.
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
-from launch_support import make_trial, moment, others, reported, started, submit, until
+from launch_support import is_gone, make_trial, moment, others, reported, started, submit, until
 
 from launcher.backends.base import Job
 from launcher.resources import Resources
@@ -163,7 +162,7 @@ class BackendContract:
         backend.cancel([job_id])
         self.ended(backend, job_id)
         assert (run.read_status().state, started(run)) == ("preempted", 1)
-        assert not any(Path(f"/proc/{pid}").exists() for pid in others(run))
+        assert all(map(is_gone, others(run)))
 
     def test_a_crash_is_retried_up_to_three_attempts(self, backend, folder):
         good, bad = make_trial(folder, 0, crash=2), make_trial(folder, 1, crash=99)

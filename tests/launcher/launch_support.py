@@ -54,6 +54,14 @@ def reported(backend, job_id) -> str | None:
     return report.state if report else None
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, also if nobody has asked how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def behave(run: RunDir, **behaviour) -> None:
     (run.path / "behaviour.json").write_text(json.dumps(behaviour))
 

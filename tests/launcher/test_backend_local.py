@@ -9,6 +9,7 @@ import pytest
 from backend_contract import BackendContract
 from launch_support import (
     FAKE_TRAINER,
+    is_gone,
     make_trial,
     others,
     runner_pid,
@@ -295,7 +296,7 @@ def test_a_gang_that_is_killed_is_started_again_when_all_of_it_is_gone(local, fo
     until(lambda: started(run) and others(run))
     os.kill(local.queue.pid("two"), signal.SIGKILL)
     until(lambda: started(run) == len(others(run)) == 2)
-    assert not Path(f"/proc/{others(run)[0]}").exists()
+    assert is_gone(others(run)[0])
     gate.touch()
     ended(local, "two")
     assert run.read_status().state == "completed"

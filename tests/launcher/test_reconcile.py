@@ -231,8 +231,8 @@ def test_a_heartbeat_from_another_machine_is_life(runs, local, tmp_path):
     outcome = sweep_once(runs, file, local)
     wait_for(outcome)
     run = runs_of(outcome)[0]
-    run.summary_file.unlink()
     until(lambda: not local.queue.tags())
+    run.summary_file.unlink()
     remote = {"state": "running", "hostname": "node17"}
     status = run.read_status().model_copy(update=remote)
     run.write_status(status)

@@ -24,6 +24,7 @@ from launcher.backends.slurm.forecast import arrays_text, start_text
 from launcher.backends.slurm.partitions import read_partitions
 from launcher.backends.slurm.site_defaults import with_site_defaults
 from launcher.backends.slurm.submission import Submitter, record_of
+from launcher.errors import LaunchError
 from launcher.job_size import JobSize, scheduled_size
 from launcher.resources import Resources
 
@@ -132,8 +133,14 @@ class SlurmBackend:
         return warnings(runs)
 
     def node(self, resources: Resources) -> Capacity | None:
-        """The smallest node with GPUs that a job may get; the smallest of all without GPUs."""
-        return smallest_node(read_partitions(), with_site_defaults(resources))
+        """The smallest node with GPUs that a job may get; the smallest of all without GPUs.
+
+        None where nobody answers: whether that matters is for `check` to say.
+        """
+        try:
+            return smallest_node(read_partitions(), with_site_defaults(resources))
+        except LaunchError:
+            return None
 
     def forecast(self, jobs: Sequence[Job]) -> list[str]:
         """How many arrays the jobs become, and when SLURM expects the first of them to start."""
