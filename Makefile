@@ -25,7 +25,7 @@ demo: install
 	$(BIN)/deit-report reports/latest
 
 test: install-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python tests/run.py
 
 check: install-dev
 	$(BIN)/ruff check .

@@ -64,7 +64,7 @@ def test_the_users_command_trains_every_trial_as_the_local_backend_does(slurm_cl
     rows = trials_of(user)
     assert len(rows) == 21
     report = subprocess.run(
-        [sys.executable, "-m", "reports.cli", "reports/latest"],
+        [sys.executable, "-c", "from reports.cli import main; main()", "reports/latest"],
         cwd=user,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
