@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -124,6 +125,9 @@ class SlurmBackend:
         """
         runs = self.runs
         check_runs_folder(runs)
+        if shutil.which("scontrol") is None:  # in a job, on a site that has it on login nodes only:
+            client.require_slurm()  # what is submitted again from there was checked before
+            return warnings(runs)
         resources = with_site_defaults(resources)
         partitions = read_partitions()
         size = scheduled_size(resources, smallest_node(partitions, resources))

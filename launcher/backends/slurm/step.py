@@ -20,6 +20,9 @@ GRACE_S = 60.0
 """Between the request to stop and the end of the step: time to save a checkpoint."""
 STRAGGLER_S = 30
 """After the first rank has ended, for the others: they wait for it in vain."""
+START_S = 20
+"""For SLURM to let a step begin while an earlier one still holds its place; srun would wait for
+ever. What becomes of a refusal is the caller's to say."""
 _TICK_S = 0.2
 _LOOK_EVERY_S = 1.0
 """Between two looks at the requests of the user, which are files on a shared file system."""
@@ -97,6 +100,7 @@ class Step:
             f"--cpus-per-task={record.cpus_per_task}",
             "--export=ALL",
             "--input=none",
+            f"--immediate={START_S}",
             "--mpi=none",
             "--kill-on-bad-exit=0",  # ranks leave one after the other, with the same exit code
             f"--wait={STRAGGLER_S}",

@@ -47,8 +47,9 @@ _REQUEUE_PATIENCE_S = 180.0
 """A controller that restarts is back by then."""
 _AFTER_REQUEUE_S = 120.0
 """SLURM ends this process when it queues the job again."""
-_MOST_REFUSALS = 8
-"""By srun, over some two minutes, before the element is queued again."""
+_MOST_REFUSALS = 3
+"""By srun, over about a minute, before the element is queued again. A node that was lost and back
+before the controller missed it holds the place of the ranks it had for ever."""
 _CAUSES_BY_STATE: dict[str, Cause] = {
     "NODE_FAIL": "node_failure",
     "BOOT_FAIL": "node_failure",
