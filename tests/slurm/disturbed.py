@@ -1,11 +1,8 @@
-"""Sweeps of one trial each, disturbed while they train: what happens to them is a row of a table."""
+"""Sweeps of one trial each, which a test disturbs while they train."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from sweeps_for_tests import request_for
 
 from deit_core.run_dir import RunDir
 from launcher.attempts import AttemptRecord, read_attempts
+from launcher.backends.slurm.array_dir import SlurmDir
 from launcher.backends.slurm.backend import SlurmBackend
 from launcher.observe import observe, read_trial_job
 from launcher.reconcile import reconcile
@@ -32,8 +30,6 @@ logging: {every_steps: 1}
 """
 SMALL = {"gpus_per_node": 0, "mem_gb": 0.2, "time": "10min", "cohort": False}
 PATIENCE_S = 240.0
-
-Disturb = Callable[["Trial"], object]
 
 
 @dataclass
@@ -93,7 +89,7 @@ class Trial:
     def supervisors_log(self) -> str:
         """What its supervisors have said before their first attempts."""
         slurm_id, _, index = self.element.partition("_")
-        arrays = [a for a in self.backend.files.arrays() if a.slurm_id() == slurm_id]
+        arrays = [a for a in SlurmDir(self.backend.runs).arrays() if a.slurm_id() == slurm_id]
         return arrays[0].log(index).read_text()
 
     def ranks(self) -> list[Process]:
@@ -102,15 +98,12 @@ class Trial:
     def supervisor(self) -> Process:
         return next(each for each in self.processes() if "slurm.supervisor" in each.command)
 
-    def kill(self, *processes: Process) -> None:
-        for process in processes:
-            os.kill(process.pid, signal.SIGKILL)
-
     def condition(self) -> str:
         return observe({"it": self.run.path}, self.backend)["it"].condition
 
-    def wait_for_step(self, step: int) -> None:
-        until(lambda: self.run.read_status().step >= step, PATIENCE_S)
+    @property
+    def step(self) -> int:
+        return self.run.read_status().step
 
     def wait_for(self, condition: str) -> None:
         until(lambda: self.condition() == condition, PATIENCE_S)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sweeps_for_tests import request_for, write_sweep
 
+from launcher.backends.slurm.array_dir import SlurmDir
 from launcher.backends.slurm.backend import SlurmBackend
 from launcher.observe import observe
 from launcher.reconcile import reconcile
@@ -19,7 +20,7 @@ from launcher.reconcile import reconcile
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SCRIPT = Path(__file__).with_name("dying_launcher.py")
-HELD = '{cohort: false, gpus_per_node: 0, mem_gb: 0.1, sbatch: {hold: true}}'
+HELD = "{cohort: false, gpus_per_node: 0, mem_gb: 0.1, sbatch: {hold: true}}"
 """Jobs that SLURM never starts: only submitting is looked at."""
 
 
@@ -30,7 +31,9 @@ def call(runs, file, *last):
 
 def jobs_of(cluster, runs):
     """Names of all elements that SLURM has of a runs folder."""
-    names = {array.read().job_name for array in SlurmBackend(runs).files.arrays() if array.record_file.exists()}
+    names = {
+        array.read().job_name for array in SlurmDir(runs).arrays() if array.record_file.exists()
+    }
     asked = ["squeue", "--noheader", "--array", "--format=%i", f"--name={','.join(names) or '-'}"]
     return cluster.run(asked).split()
 

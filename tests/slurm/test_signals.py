@@ -5,8 +5,11 @@ All rows of the table run side by side, which takes as long as the longest of th
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from launch_support import until
 from slurm_cluster.cluster import SlurmCluster
 from slurm_cluster.fixtures import use
 from slurm_cluster.options import ClusterOptions
+from slurm_cluster.processes import Process
 
 from launcher.backends.slurm.backend import SlurmBackend
 from launcher.causes import CAUSE_WORDS
@@ -30,16 +34,19 @@ REST = {"nodelist": "node5"}
 class Table:
     """The trials by row; each is created, started, and later disturbed."""
 
-    def __init__(self, cluster: SlurmCluster, folder: Path, command=COMMAND) -> None:
+    def __init__(self, cluster: SlurmCluster, folder: Path) -> None:
         self.cluster = cluster
-        self.backend = SlurmBackend(folder / "runs", command=command)
+        self.backend = SlurmBackend(folder / "runs", command=COMMAND)
+        self.real = SlurmBackend(folder / "runs")
+        """What its jobs submit again from inside is trained by the real trainer."""
         self.trials: dict[str, Trial] = {}
 
-    def add(self, name: str, sbatch=REST, resources=None, **behaviour) -> Trial:
+    def add(self, name: str, sbatch=REST, resources=None, *, real=False, **behaviour) -> Trial:
         asked = {"sbatch": sbatch, **(resources or {})}
         seed = len(self.trials)
         behaviour = {"save_every": SAVE_EVERY} | behaviour
-        trial = Trial.create(self.cluster, self.backend, seed, asked, **behaviour)
+        backend = self.real if real else self.backend
+        trial = Trial.create(self.cluster, backend, seed, asked, **behaviour)
         self.trials[name] = trial
         trial.sweep()
         return trial
@@ -49,56 +56,90 @@ class Table:
 
 
 @pytest.fixture(scope="module")
-def table(require_slurm, tmp_path_factory):
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("table")
+
+
+@pytest.fixture(scope="module")
+def table(require_slurm, tmp_path_factory, folder):
     """A cluster that does not announce preemption to jobs, with accounting."""
-    options = ClusterOptions(nodes=5, cpus_per_node=16)
+    options = ClusterOptions(nodes=7, cpus_per_node=16)
     with (
         pytest.MonkeyPatch.context() as patch,
         SlurmCluster(tmp_path_factory.mktemp("slurm"), options) as cluster,
     ):
         use(cluster, patch)
-        table = Table(cluster, tmp_path_factory.mktemp("table"))
-        submit_rows(table)
+        table = Table(cluster, folder)
+        submit_rows(table, folder)
         disturb_rows(table)
         yield table
 
 
-def submit_rows(table: Table) -> None:
+def submit_rows(table: Table, folder: Path) -> None:
     """Those that last longest first."""
     minute = {"time": "1min", "max_requeues": 2}
-    table.add("timeout", resources=minute, steps=1600)
+    table.add("timeout", resources=minute, steps=1200)
     table.add("stuck", resources=minute, stuck=True)
+    table.add(
+        "cancelled by preemption", {"nodelist": "node2"}, {"partition": "cancelled"}, real=True
+    )
+    path = f"PATH={without_scontrol(folder / 'programs')}"
+    table.add("no scontrol", resources={"setup": [path]}, real=True)
     table.add("preempted", {"nodelist": "node1"})
-    table.add("cancelled by preemption", {"nodelist": "node2"}, {"partition": "cancelled"})
+    table.add("out of sight", {}, {"exclude": "node[1-5]"}, steps=600)
     table.add("node failed", {"nodelist": "node[3-4]"}, {"nodes": 2})
     for name in ("requeued", "suspended", "cancelled", "ranks killed", "supervisor killed"):
         table.add(name)
     table.add("cancelled while it waits", {"begin": "now+1hour"})
 
 
+def without_scontrol(folder: Path) -> Path:
+    """A folder with what SLURM's users call, but for one program."""
+    folder.mkdir()
+    for name in ("sbatch", "scancel", "squeue", "sinfo", "sacct", "sacctmgr", "srun"):
+        (folder / name).symlink_to(shutil.which(name))
+    return folder
+
+
+DISTURBANCES: dict[str, Callable[[SlurmCluster, Trial], object]] = {
+    "preempted": lambda cluster, trial: cluster.preempt(["node1"]),
+    "cancelled by preemption": lambda cluster, trial: cluster.preempt(["node2"]),
+    "node failed": lambda cluster, trial: cluster.fail_node("node3"),
+    "out of sight": lambda cluster, trial: cluster.kill_slurmd(trial.attempts[0].nodes[0]),
+    "no scontrol": lambda cluster, trial: cluster.run(["scancel", "--signal=USR1", trial.element]),
+    "requeued": lambda cluster, trial: cluster.requeue(trial.element),
+    "suspended": lambda cluster, trial: cluster.run(["scontrol", "suspend", trial.element]),
+    "cancelled": lambda cluster, trial: cluster.run(["scancel", trial.element]),
+    "ranks killed": lambda cluster, trial: kill(*trial.ranks()),
+    "supervisor killed": lambda cluster, trial: kill(trial.supervisor()),
+}
+
+
 def disturb_rows(table: Table) -> None:
-    cluster = table.cluster
-    waiting = table["cancelled while it waits"]
-    cluster.run(["scancel", waiting.element])
-    for name, trial in table.trials.items():
-        if name not in ("timeout", "stuck", "cancelled while it waits"):
-            trial.wait_for_step(SAVE_EVERY + 10)
-    cluster.preempt(["node1"])
-    cluster.preempt(["node2"])
-    cluster.fail_node("node3")
-    cluster.requeue(table["requeued"].element)
-    cluster.run(["scontrol", "suspend", table["suspended"].element])
-    cluster.run(["scancel", table["cancelled"].element])
-    killed = table["ranks killed"]
-    killed.kill(*killed.ranks())
-    killed = table["supervisor killed"]
-    killed.kill(killed.supervisor())
-    cluster.start_slurmd("node3")
+    """Each as soon as it has saved, and taken steps since."""
+    table.cluster.run(["scancel", table["cancelled while it waits"].element])
+    waiting = {name: table[name] for name in DISTURBANCES}
+
+    def all_are_disturbed() -> bool:
+        for name in [name for name, trial in waiting.items() if trial.step >= SAVE_EVERY + 10]:
+            DISTURBANCES[name](table.cluster, waiting.pop(name))
+        return not waiting
+
+    until(all_are_disturbed, PATIENCE_S)
+    table.cluster.start_slurmd("node3")
+
+
+def kill(*processes: Process) -> None:
+    for process in processes:
+        os.kill(process.pid, signal.SIGKILL)
 
 
 def once(trial: Trial) -> bool:
     """Whether every step was taken, and none of them twice."""
     return [step for _, step in trial.steps] == list(range(1, len(trial.steps) + 1))
+
+
+# the rows ------------------------------------------------------------------------------------
 
 
 def test_a_requeued_job_goes_on_where_it_was(table):
@@ -115,14 +156,40 @@ def test_a_preempted_job_goes_on_where_it_was(table):
     assert trial.causes == ["preempted", "completed"]
 
 
-def test_what_preemption_cancels_has_saved_and_goes_on(table):
+def test_what_preemption_cancels_saves_and_submits_itself_again(table):
     trial = table["cancelled by preemption"]
-    trial.wait_for("stopped")
-    assert trial.causes == ["preempted"]
-    trial.sweep()
     trial.complete()
-    assert once(trial)
+    assert len({attempt.job_id for attempt in trial.attempts}) == 2
     assert trial.causes == ["preempted", "completed"]
+    assert went_on(trial)
+
+
+def test_where_scontrol_is_missing_a_job_submits_itself_again(table):
+    trial = table["no scontrol"]
+    trial.complete()
+    assert len({attempt.job_id for attempt in trial.attempts}) == 2
+    assert trial.causes == ["preempted", "completed"]
+    assert went_on(trial)
+
+
+def went_on(trial: Trial) -> bool:
+    """Whether the real trainer's second attempt began with the step after the last of its first."""
+    first, second = trial.attempts
+    rows = [row for row in trial.run.read_metrics() if row["kind"] == "train"]
+    later = [row["step"] for row in rows if row["unix_s"] > second.started_unix_s]
+    return first.last_step > 0 and min(later) == first.last_step + 1
+
+
+def test_two_starts_of_a_job_do_not_get_into_each_others_way(table):
+    """Its node is cut off and given up; SLURM starts it elsewhere, while the first lives on."""
+    trial = table["out of sight"]
+    node = trial.attempts[0].nodes[0]
+    until(lambda: "waiting: another process" in trial.supervisors_log(), PATIENCE_S)
+    table.cluster.start_slurmd(node)
+    trial.complete()
+    assert trial.causes == ["node_failure", "completed"]
+    assert trial.attempts[1].nodes != (node,)
+    assert trial.repeated <= SAVE_EVERY
 
 
 def test_a_lost_node_costs_at_most_the_steps_since_the_last_checkpoint(table):
@@ -196,3 +263,49 @@ def test_time_limits_without_progress_end_in_failure(table):
     status = trial.run.read_status()
     assert (status.failure, trial.causes) == ("timeout", ["timeout", "timeout"])
     assert CAUSE_WORDS["timeout"].partition(":")[0] in status.reason
+
+
+@pytest.fixture(scope="module")
+def announcing(table, tmp_path_factory):
+    """A cluster that tells a job of its preemption by the job's own signal, without accounting."""
+    options = ClusterOptions(
+        nodes=3, cpus_per_node=16, preempt_send_user_signal=True, accounting=False
+    )
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        SlurmCluster(tmp_path_factory.mktemp("slurm"), options) as cluster,
+    ):
+        use(cluster, patch)
+        other = Table(cluster, tmp_path_factory.mktemp("announcing"))
+        other.add("preempted", {"nodelist": "node1"})
+        other.add("node failed", {"nodelist": "node2"})
+        other.add("ranks killed", {"nodelist": "node3"})
+        for trial in other.trials.values():
+            until(lambda trial=trial: trial.step >= SAVE_EVERY + 10, PATIENCE_S)
+        cluster.preempt(["node1"])
+        cluster.fail_node("node2")
+        killed = other["ranks killed"]
+        kill(*killed.ranks())
+        cluster.start_slurmd("node2")
+        for trial in other.trials.values():
+            trial.complete()
+        yield other
+
+
+def test_a_job_that_is_told_of_its_preemption_saves_at_once(announcing):
+    trial = announcing["preempted"]
+    assert once(trial)
+    assert trial.causes == ["preempted", "completed"]
+    assert "SIGUSR2" in trial.attempts[0].reason
+
+
+def test_without_accounting_a_lost_node_counts_as_a_job_that_was_started_again(announcing):
+    trial = announcing["node failed"]
+    assert trial.repeated <= SAVE_EVERY
+    assert trial.causes == ["preempted", "completed"]
+
+
+def test_without_accounting_killed_ranks_are_started_again(announcing):
+    trial = announcing["ranks killed"]
+    assert trial.repeated <= SAVE_EVERY
+    assert trial.causes == ["lost", "completed"]

@@ -7,8 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from chaos.run import ChaosError, options_of, run_in_chaos, run_quietly, say, table_of
 from slurm_cluster.cluster import SlurmCluster
+
+from chaos.run import ChaosError, options_of, run_in_chaos, run_quietly, say, table_of
 
 
 def main() -> int:

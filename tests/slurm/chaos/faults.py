@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos.caller import Caller
-from chaos.outcome import trials_of
 from slurm_cluster.cluster import SlurmCluster
 from slurm_cluster.processes import Process
 
+from chaos.caller import Caller
+from chaos.outcome import trials_of
 from deit_core.run_dir import RunDir
 from deit_core.train.checkpoint import CheckpointFile, list_checkpoints
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deit_core.run_dir import RunDir
+from deit_core.train.checkpoint import list_checkpoints
 from launcher.attempts import read_attempts
 
 CLOCKED = frozenset({"unix_s", "train_images_per_s"})
@@ -29,6 +30,12 @@ def settled(runs: Path, count: int) -> bool:
         run.summary_file.exists() and not run.is_locked() and run.read_status().state == "completed"
         for run in trials
     )
+
+
+def saved_steps(runs: Path) -> int:
+    """Steps of all trials that a kill could no longer take away."""
+    newest = [list_checkpoints(run.checkpoint_dir)[:1] for run in trials_of(runs).values()]
+    return sum(file.step for files in newest for file in files)
 
 
 @dataclass

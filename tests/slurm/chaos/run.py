@@ -9,20 +9,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos.caller import Caller
-from chaos.faults import KINDS, World
-from chaos.outcome import Findings, judge, settled, trials_of
-from chaos.watcher import Watcher
-from chaos.workload import TRIALS, write_sweep
 from slurm_cluster.cluster import SlurmCluster
 from slurm_cluster.options import ClusterOptions
+
+from chaos.caller import Caller
+from chaos.faults import KINDS, World
+from chaos.outcome import Findings, judge, saved_steps, settled, trials_of
+from chaos.watcher import Watcher
+from chaos.workload import TRIALS, write_sweep
 
 PATIENCE_S = 1500.0
 """For a sweep to complete on a busy machine; in peace it takes a minute on two cores."""
 
 
 BREATH_S = 40.0
-"""For jobs to begin to train after a fault."""
+"""At most, between a fault and the next checkpoint of any trial."""
 
 
 class ChaosError(Exception):
@@ -116,12 +117,12 @@ def _make(kind: str, world: World, report: Report) -> bool:
 
 
 def _breathe(world: World) -> None:
-    """Let a job come as far as to train: faults that only hit starts would show little."""
-    end = time.monotonic() + BREATH_S
-    while time.monotonic() < end and not world.training():
+    """Let a trial get on: faults that only hit starts would show little."""
+    before, end = saved_steps(world.runs), time.monotonic() + BREATH_S
+    while time.monotonic() < end and saved_steps(world.runs) <= before:
         world.repair()
         time.sleep(0.5)
-    time.sleep(world.random.uniform(0.2, 3.0))
+    time.sleep(world.random.uniform(0.0, 2.0))
 
 
 def _wait(cluster: SlurmCluster, caller: Caller | None, runs: Path) -> None:
