@@ -1,4 +1,4 @@
-"""What a job asks for after what has gone wrong before: more memory, other nodes."""
+"""What a job asks for after what has gone wrong before."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from deit_core.errors import RunDirError
 from launcher.attempts import AttemptRecord
 from launcher.backends.endings import carried
 from launcher.resources import Resources
-from launcher.siblings import bad_nodes
 
 
 def memory_factor(run_dirs: Sequence[str]) -> float:
@@ -19,7 +18,7 @@ def memory_factor(run_dirs: Sequence[str]) -> float:
         return 1.0
 
 
-def adapted(resources: Resources, factor: float, beside: Sequence[AttemptRecord]) -> Resources:
+def with_memory(resources: Resources, factor: float, beside: Sequence[AttemptRecord]) -> Resources:
     """The resources of a job that is submitted now.
 
     Args:
@@ -27,15 +26,10 @@ def adapted(resources: Resources, factor: float, beside: Sequence[AttemptRecord]
         factor: see `memory_factor`.
         beside: attempts at all trials of the sweep.
     """
-    update: dict[str, object] = {}
-    avoided = sorted(bad_nodes(beside))
-    if avoided:
-        given = [resources.exclude] if resources.exclude else []
-        update["exclude"] = ",".join([*given, *avoided])
-    if factor > 1:
-        base = resources.mem_gb or _used_gb(resources, beside)
-        update["mem_gb"] = None if base is None else round(base * factor, 1)
-    return resources.model_copy(update=update)
+    base = resources.mem_gb or _used_gb(resources, beside)
+    if factor == 1 or base is None:
+        return resources
+    return resources.model_copy(update={"mem_gb": round(base * factor, 1)})
 
 
 def _used_gb(resources: Resources, beside: Sequence[AttemptRecord]) -> float | None:

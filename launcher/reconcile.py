@@ -23,7 +23,7 @@ from pathlib import Path
 from deit_core.errors import RunDirError, UserError
 from deit_core.records import PlanRecord, StatusRecord
 from deit_core.run_dir import RunDir, write_json
-from launcher.adapt import adapted, memory_factor
+from launcher.adapt import memory_factor, with_memory
 from launcher.backends.base import Backend, Job
 from launcher.cost.of_plan import with_cost
 from launcher.locks import locked
@@ -33,7 +33,7 @@ from launcher.preflight import check_inputs
 from launcher.repair import LOST_STATUS, mend_status
 from launcher.request import Request
 from launcher.resources import Resources
-from launcher.siblings import attempts_beside
+from launcher.siblings import attempts_beside, bad_nodes
 from launcher.snapshot import take_snapshot
 from launcher.sweep_dir import SweepDir, choose_folder, one_line_errors, runs_lock
 from launcher.sync import sync_file_system
@@ -260,6 +260,7 @@ def _jobs_of(outcome: Outcome, intents: Sequence[TrialJob], resources: Resources
     code = take_snapshot(outcome.sweep_dir.runs)
     begun = any(planned.action in ("resume", "retry") for planned in outcome.plan.actions)
     beside = attempts_beside(intents[0].run_dirs[0]) if begun else []
+    avoid = tuple(sorted(bad_nodes(beside)))
     jobs = []
     for planned, intent in zip(outcome.plan.jobs, intents, strict=True):
         factor = memory_factor(intent.run_dirs) if begun else 1.0
@@ -270,7 +271,8 @@ def _jobs_of(outcome: Outcome, intents: Sequence[TrialJob], resources: Resources
             processes=planned.processes,
             cpus=planned.cpus,
             gpus=planned.gpus,
-            resources=adapted(resources, factor, beside) if begun else resources,
+            resources=with_memory(resources, factor, beside),
+            avoid=avoid,
             mem_factor=factor,
             code=code,
             group=outcome.sweep_dir.path.name,

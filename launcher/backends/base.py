@@ -45,6 +45,8 @@ class Job:
     """GPUs of all processes together."""
     resources: Resources = field(default_factory=Resources)
     """What was asked for, for schedulers that place the processes themselves."""
+    avoid: tuple[str, ...] = ()
+    """Nodes that have failed trials of the sweep; better none of them, if there are others."""
     mem_factor: float = 1.0
     """By how much more memory `resources` says than the sweep file."""
     code: Path | None = None

@@ -101,7 +101,7 @@ def test_a_nested_call_passes_nothing_on_of_the_job_it_is_in():
         "SQUEUE_FORMAT": "%i",
     }
 
-    kept = {"SLURM_CONF", "SBATCH_ACCOUNT", "HOME"}
+    kept = {"SLURM_CONF", "HOME"}
     assert clean_environ(outer).keys() == kept
     alone = {"RANK": "3", "SLURM_CONF": "x", "SACCT_FORMAT": "y"}
     assert clean_environ(alone).keys() == {"RANK", "SLURM_CONF"}

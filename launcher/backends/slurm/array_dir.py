@@ -50,6 +50,8 @@ class ArrayRecord(Record):
     elements: tuple[tuple[ArrayJob, ...], ...]
     """Jobs by array index; an element runs its jobs one after the other."""
     resources: Resources
+    avoid: tuple[str, ...] = ()
+    """Nodes to exclude beside those of `resources`."""
     mem_factor: float = 1.0
     """By how much more memory `resources` says than the sweep file."""
     processes: int

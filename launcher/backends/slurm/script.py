@@ -75,7 +75,7 @@ def _parameters(
         "account": asked.account,
         "qos": asked.qos,
         "constraint": asked.constraint,
-        "exclude": asked.exclude,
+        "exclude": ",".join([*([asked.exclude] if asked.exclude else []), *record.avoid]) or None,
         "comment": asked.comment,
         "nodes": asked.nodes,
         "ntasks_per_node": record.processes // asked.nodes,

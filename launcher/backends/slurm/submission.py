@@ -35,6 +35,7 @@ class _Class:
     """Jobs of one class go into one array: they differ in nothing that SLURM is told."""
 
     resources: str
+    avoid: tuple[str, ...]
     mem_factor: float
     processes: int
     cpus: int
@@ -48,6 +49,7 @@ class _Class:
     def of(cls, job: Job) -> _Class:
         return cls(
             job.resources.model_dump_json(),
+            job.avoid,
             job.mem_factor,
             job.processes,
             job.cpus,
@@ -119,21 +121,30 @@ class Submitter:
     def _submit_array(
         self, elements: Sequence[Element], throttle: int | None, waits: Sequence[str]
     ) -> str:
-        from launcher.backends.slurm.script import batch_script, sbatch_command
-
         first = elements[0][0]
         record = record_of(elements, self.command, cluster=self.limits(first.resources).cluster)
+        options = self._dependency(first, waits)
+        answer = self._sbatch(record, throttle, options)
+        if not answer.ok and record.avoid:  # without those nodes there may be too few
+            record = record.model_copy(update={"avoid": ()})
+            answer = self._sbatch(record, throttle, options)
+        if not answer.ok:
+            raise LaunchError(f"sbatch refuses the jobs: {answer.error}")
+        return _id_in(answer)
+
+    def _sbatch(
+        self, record: ArrayRecord, throttle: int | None, options: Sequence[str]
+    ) -> client.Answer:
+        from launcher.backends.slurm.script import batch_script, sbatch_command
+
         array = self.arrays.files.array(record.array)
         script = batch_script(record, array, throttle=throttle, cwd=os.getcwd())
         with self.arrays.submitting() as lock:
             array.create(record, script)
-            command = sbatch_command(array.script, self._dependency(first, waits))
-            answer = client.ask(*command, pass_fds=(lock,))
-            if not answer.ok:
-                raise LaunchError(f"sbatch refuses the jobs: {answer.error}")
-            slurm_id = answer.out.strip().partition(";")[0]
-            array.note_id(slurm_id)
-        return slurm_id
+            answer = client.ask(*sbatch_command(array.script, options), pass_fds=(lock,))
+            if answer.ok:
+                array.note_id(_id_in(answer))
+        return answer
 
     def _dependency(self, job: Job, waits: Sequence[str]) -> list[str]:
         """Students start once their teacher's job has ended, however: files say how it went."""
@@ -157,6 +168,7 @@ def record_of(
         cluster=cluster,
         elements=tuple(tuple(map(_array_job, members)) for members in elements),
         resources=resources,
+        avoid=first.avoid,
         mem_factor=first.mem_factor,
         processes=first.processes,
         cpus_per_task=max(1, first.cpus // first.processes),
@@ -167,6 +179,11 @@ def record_of(
         submitted_by=getpass.getuser(),
         submitted_unix_s=time.time(),
     )
+
+
+def _id_in(answer: client.Answer) -> str:
+    """The array's id in what `sbatch --parsable` prints: the id, and perhaps the cluster."""
+    return answer.out.strip().partition(";")[0]
 
 
 def _array_job(job: Job) -> ArrayJob:
