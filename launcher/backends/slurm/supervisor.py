@@ -238,14 +238,14 @@ class Supervisor:
         self._pause(progress)
         chosen = run_dirs[:1] if progress.solo else run_dirs
         if not self._await_others(chosen):
-            return progress, Leave.REQUEUE
+            return progress, Leave.REPLACED if self._is_replaced() else Leave.REQUEUE
         running = self._begin(job, progress, chosen)
         step = Step(self.record, self.here)
         self._failed_at = time.monotonic()
         before = _printed(chosen[0])
         code = step.run(chosen, lambda: self._asked(job))
         log(f"attempt ended with {code}")
-        if self._is_replaced():
+        if not self._are_gone(chosen):
             return running, Leave.REPLACED
         if code != 0 and _printed(chosen[0]) == before and step.request is None:
             return self._not_started(job, progress, running, code)
@@ -309,13 +309,22 @@ class Supervisor:
         """Wait until nobody else trains these: ranks that a lost node left behind, or a user."""
         said = False
         while any(RunDir(path).is_locked() for path in run_dirs):
-            if self._is_short_of_time():
+            if self._is_short_of_time() or self._is_replaced():
                 return False
             if not said:
                 log(f"waiting: another process trains {run_dirs}")
                 said = True
             time.sleep(_LOCK_PAUSE_S)
-        return True
+        return not self._is_replaced()
+
+    def _are_gone(self, run_dirs: Sequence[str]) -> bool:
+        """Wait for the end of ranks that outlive srun; False when they are another's to judge.
+
+        srun leaves, even with exit code 0, when the controller gives up the node of its ranks.
+        """
+        while any(RunDir(path).is_locked() for path in run_dirs) and not self._is_replaced():
+            time.sleep(_LOCK_PAUSE_S)
+        return not self._is_replaced()
 
     def _pause(self, progress: JobProgress) -> None:
         """Between attempts that fail at once, ever longer."""
@@ -345,6 +354,7 @@ class Supervisor:
                 if how == "requeue" and is_preempted_for_good(self.here):
                     break
                 return 0
+            self.signalled = False
             answer = client.ask("scontrol", how, self.here.name)
             if answer.ok:
                 self._await_end()
@@ -367,10 +377,10 @@ class Supervisor:
         return bool(mine) and mine[0].state == "COMPLETING"
 
     def _await_end(self) -> None:
-        """SLURM kills this process within moments."""
+        """SLURM tells this process to end within moments, and kills it after KillWait."""
         end = time.monotonic() + _AFTER_REQUEUE_S
-        while time.monotonic() < end:
-            time.sleep(1.0)
+        while time.monotonic() < end and not self.signalled:
+            time.sleep(0.2)
 
     def _submit_again(self, job: ArrayJob) -> None:
         """Ask the launcher to submit what is left of a job; without it, the next `sweep` does."""
