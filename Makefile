@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: install install-dev demo test check slurm format clean
+.PHONY: install install-dev demo test check slurm chaos format clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -37,6 +37,10 @@ check: install-dev
 # A SLURM cluster of four nodes on this machine, until Ctrl-C (docs/slurm_testing.md).
 slurm: install-dev
 	PYTHONPATH=tests $(BIN)/python -m slurm_cluster
+
+# A sweep on a failing cluster, for several seeds: some 140 faults in about half an hour.
+chaos: install-dev
+	PYTHONPATH=tests:tests/slurm $(BIN)/python -m chaos
 
 format: install-dev
 	$(BIN)/ruff check --fix .

@@ -44,7 +44,7 @@ class Table:
     def add(self, name: str, sbatch=REST, resources=None, *, real=False, **behaviour) -> Trial:
         asked = {"sbatch": sbatch, **(resources or {})}
         seed = len(self.trials)
-        behaviour = {"save_every": SAVE_EVERY} | behaviour
+        behaviour = {"save_every": SAVE_EVERY, "steps": 500} | behaviour
         backend = self.real if real else self.backend
         trial = Trial.create(self.cluster, backend, seed, asked, **behaviour)
         self.trials[name] = trial
@@ -63,7 +63,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def table(require_slurm, tmp_path_factory, folder):
     """A cluster that does not announce preemption to jobs, with accounting."""
-    options = ClusterOptions(nodes=7, cpus_per_node=16)
+    options = ClusterOptions(nodes=7, cpus_per_node=16, kill_wait_s=30)  # SLURM's default
     with (
         pytest.MonkeyPatch.context() as patch,
         SlurmCluster(tmp_path_factory.mktemp("slurm"), options) as cluster,
@@ -86,7 +86,7 @@ def submit_rows(table: Table, folder: Path) -> None:
     path = f"PATH={without_scontrol(folder / 'programs')}"
     table.add("no scontrol", resources={"setup": [path]}, real=True)
     table.add("preempted", {"nodelist": "node1"})
-    table.add("out of sight", {}, {"exclude": "node[1-5]"}, steps=600)
+    table.add("out of sight", {}, {"exclude": "node[1-5]"}, steps=1500)
     table.add("node failed", {"nodelist": "node[3-4]"}, {"nodes": 2})
     for name in ("requeued", "suspended", "cancelled", "ranks killed", "supervisor killed"):
         table.add(name)

@@ -15,7 +15,7 @@ from chaos.run import ChaosError, options_of, run_in_chaos, run_quietly, say, ta
 def main() -> int:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
-    parser.add_argument("--faults", type=int, default=30, help="for each seed")
+    parser.add_argument("--faults", type=int, default=35, help="for each seed")
     parser.add_argument("--keep", type=Path, help="an empty folder, which is kept")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos") as temporary:
