@@ -180,16 +180,15 @@ def went_on(trial: Trial) -> bool:
     return first.last_step > 0 and min(later) == first.last_step + 1
 
 
-def test_two_starts_of_a_job_do_not_get_into_each_others_way(table):
-    """Its node is cut off and given up; SLURM starts it elsewhere, while the first lives on."""
+def test_a_job_on_a_node_that_was_given_up_is_not_trained_twice(table):
+    """SLURM starts it elsewhere, while its first processes live on: the second start waits."""
     trial = table["out of sight"]
-    node = trial.attempts[0].nodes[0]
-    until(lambda: "waiting: another process" in trial.supervisors_log(), PATIENCE_S)
-    table.cluster.start_slurmd(node)
     trial.complete()
-    assert trial.causes == ["node_failure", "completed"]
-    assert trial.attempts[1].nodes != (node,)
-    assert trial.repeated <= SAVE_EVERY
+    (attempt,) = trial.attempts
+    assert once(trial)
+    assert (attempt.cause, attempt.scheduler) == ("completed", "NODE_FAIL")
+    assert "restart 1" in trial.supervisors_log()
+    assert "waiting: another process" in trial.supervisors_log()
 
 
 def test_a_lost_node_costs_at_most_the_steps_since_the_last_checkpoint(table):
