@@ -8,17 +8,12 @@ call of `deit-launch sweep`, reads the same files.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
-from types import FrameType
 
 from deit_core.errors import DeitError
 from deit_core.run_dir import RunDir
@@ -32,21 +27,20 @@ from launcher.backends.endings import (
     open_trials,
 )
 from launcher.backends.progress import JobProgress
+from launcher.backends.registry import open_backend
 from launcher.backends.slurm import client
 from launcher.backends.slurm.array_dir import ArrayDir, ArrayJob, ArrayRecord
-from launcher.backends.slurm.backend import SlurmBackend
-from launcher.backends.slurm.here import Deadline, Here, is_preempted_for_good, seconds_left
+from launcher.backends.slurm.element_log import log, log_to
+from launcher.backends.slurm.here import Deadline, Here, seconds_left
+from launcher.backends.slurm.leaving import Exit, Leave
 from launcher.backends.slurm.step import Request, Step
+from launcher.backends.slurm.told import Told
 from launcher.observe import dependency_state, read_trial_job
 from launcher.output import SEPARATOR
 from launcher.siblings import attempts_beside, bad_nodes, should_stop_sweep
 
 _LOCK_PAUSE_S = 2.0
 _LONGEST_PAUSE_S = 30.0
-_REQUEUE_PATIENCE_S = 180.0
-"""A controller that restarts is back by then."""
-_AFTER_REQUEUE_S = 120.0
-"""SLURM ends this process when it queues the job again."""
 _MOST_REFUSALS = 3
 """By srun, over about a minute, before the element is queued again. A node that was lost and back
 before the controller missed it holds the place of the ranks it had for ever."""
@@ -62,19 +56,6 @@ _CAUSES_BY_STATE: dict[str, Cause] = {
 """What the accounting says of an incarnation of this job that nobody saw end."""
 
 
-class Leave(Enum):
-    """Why the element stops working on a job."""
-
-    DONE = "done"
-    REQUEUE = "requeue"
-    """Train on, but not now or not here."""
-    HELD = "held"
-    ELSEWHERE = "elsewhere"
-    """Train on, in a job of another shape: SLURM cannot change this one."""
-    REPLACED = "replaced"
-    """SLURM has given up this node and started the element again: that one goes on."""
-
-
 class Supervisor:
     """Trains the jobs of one element."""
 
@@ -83,25 +64,20 @@ class Supervisor:
         self.record = record
         self.here = here
         self.deadline = Deadline(seconds_left(here.name))
+        self.lead_s = min(record.signal_lead_s, self.deadline.left_s() / 4)
+        """How long before its end this job should save."""
+        self.told = Told()
+        self.exit = Exit(array, record, here, self.deadline, self.told, self._is_replaced)
         self.token = secrets.token_hex(8)
-        self.signalled = False
-        """Whether SLURM has told the batch script itself to end."""
+        self.runs = array.path.parents[1]
         self._refused = 0
         """How often SLURM could not start the ranks."""
         self._failed_at: float | None = None
         """When the attempt began that failed last."""
 
-    def install(self) -> Supervisor:
-        """Outlive the signals that are meant for the ranks: somebody must write down the end."""
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        return self
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.signalled = True
-
-    def run(self) -> int:
-        """Work through the element's jobs; returns the exit code of the batch script."""
+    def run(self) -> None:
+        """Work through the element's jobs."""
+        self.told.install()
         self.array.take_over(self.here.index, self.token)
         held = False
         for job in self.record.elements[self.here.index]:
@@ -110,15 +86,17 @@ class Supervisor:
             leave = self._serve(job)
             log(f"job {job.tag}: {leave.value}")
             if leave is Leave.REPLACED:
-                return 0
+                return
             if leave is Leave.REQUEUE:
-                return self._requeue("requeue")
+                self.exit.requeue(held=False)
+                return
             held = held or leave is Leave.HELD
             if leave is not Leave.HELD:
                 self.array.mark("ended", job.tag)
             if leave is Leave.ELSEWHERE:
-                self._submit_again(job)
-        return self._requeue("requeuehold") if held else 0
+                self.exit.submit_again(job)
+        if held:
+            self.exit.requeue(held=True)
 
     # one job -----------------------------------------------------------------------------------
 
@@ -141,6 +119,8 @@ class Supervisor:
             if self._is_short_of_time():
                 return Leave.REQUEUE
             progress, leave = self._attempt(job, progress, run_dirs)
+            if leave is Leave.REQUEUE and not open_trials(job.tag, job.run_dirs, log):
+                return Leave.DONE
             if leave is not None:
                 return leave
 
@@ -182,27 +162,28 @@ class Supervisor:
             if state == "failed":
                 fail_dependants(run_dirs, path)
                 return Leave.DONE
-            if state == "running":
-                return Leave.REQUEUE
-            if state == "idle" and self._is_queued(path):
-                return Leave.ELSEWHERE  # its job is another one by now: wait for that
-            if state == "idle":
-                why = f"not started: its teacher {path.name} is neither trained nor queued"
-                note_unstarted(run_dirs, {"reason": why})
-                return Leave.DONE
+            if state == "completed":
+                continue
+            waits = Leave.REQUEUE if state == "running" else self._wait_for(path)
+            if waits is not None:
+                return waits
+            why = f"not started: its teacher {path.name} is neither trained nor queued"
+            note_unstarted(run_dirs, {"reason": why})
+            return Leave.DONE
         return None
 
-    def _is_queued(self, teacher: Path) -> bool:
-        """Whether a job is about to train a teacher, or may be: SLURM may not answer."""
+    def _wait_for(self, teacher: Path) -> Leave | None:
+        """How to wait for a teacher that nothing trains now; None where it has no job."""
         job = read_trial_job(RunDir(teacher))
-        if job is None or job.backend != "slurm":
-            return False
-        backend = SlurmBackend(self.array.path.parents[1])
-        job_id = job.job_id or next(iter(backend.find([job.tag]).values()), None)
-        if job_id is None:
-            return False
-        report = backend.states([job_id]).get(job_id)
-        return report is None or report.state != "ended"
+        owner = None if job is None else open_backend("slurm", self.runs).peers(job.backend)
+        if job is None or owner is None:
+            return None
+        job_id = job.job_id or next(iter(owner.find([job.tag]).values()), None)
+        report = None if job_id is None else owner.states([job_id]).get(job_id)
+        if job_id is None or (report is not None and report.state == "ended"):
+            return None
+        # Its job is another one by now, which a new job of ours can wait for.
+        return Leave.ELSEWHERE if owner.name == "slurm" else Leave.REQUEUE
 
     def _is_hopeless(self, run_dirs: Sequence[str]) -> bool:
         """Whether jobs of this sweep failed one after another since this one was submitted."""
@@ -222,12 +203,13 @@ class Supervisor:
 
     def _is_unfit(self, job: ArrayJob) -> bool:
         """Whether a node of this job is one that has failed trials of this sweep before."""
-        avoided = bad_nodes(attempts_beside(job.run_dirs[0]))
-        return self.here.restarts > 0 and not avoided.isdisjoint(self.here.nodes)
+        if self.here.restarts == 0:
+            return False
+        return not bad_nodes(attempts_beside(job.run_dirs[0])).isdisjoint(self.here.nodes)
 
     def _is_short_of_time(self) -> bool:
         """Whether an attempt that starts now would be stopped before it could do anything."""
-        return self.signalled or self.deadline.left_s() < 1.5 * self.record.signal_lead_s
+        return self.told.to_end or self.deadline.left_s() < 1.5 * self.lead_s
 
     # one attempt -------------------------------------------------------------------------------
 
@@ -265,7 +247,7 @@ class Supervisor:
         update = {"state": "running", "attempt": progress.attempt + 1, "running": tuple(run_dirs)}
         running = progress.model_copy(update=update)
         self.array.write_progress(job.tag, running)
-        self._log_to(run_dirs[0])
+        log_to(run_dirs[0])
         number = _attempt_number(run_dirs[0])
         where = f"job {self.here.name} on {', '.join(nodes)}"
         log(f"{SEPARATOR} attempt {number} · {where} · {len(run_dirs)} trials {SEPARATOR}", "")
@@ -291,7 +273,7 @@ class Supervisor:
             return "cancel"
         if self.array.is_marked("hold", job.tag):
             return "hold"
-        return "signal" if self.signalled else None
+        return "signal" if self.told.to_end else None
 
     def _cause(self, request: Request | None, run_dirs: Sequence[str]) -> Cause | None:
         """Why the ranks have left after saving, if they have."""
@@ -302,7 +284,7 @@ class Supervisor:
         if request == "hold":
             return "paused"
         # SLURM may warn up to a minute early.
-        near = self.deadline.left_s() < self.record.signal_lead_s + 90
+        near = self.deadline.left_s() < self.lead_s + 90
         return "timeout" if near else "preempted"
 
     def _await_others(self, run_dirs: Sequence[str]) -> bool:
@@ -333,64 +315,6 @@ class Supervisor:
         if worst and began is not None and time.monotonic() - began < _LONGEST_PAUSE_S:
             time.sleep(min(_LONGEST_PAUSE_S, 2.0**worst))
 
-    def _log_to(self, run_dir: str) -> None:
-        """What SLURM says about the step goes to the trial that leads it."""
-        file = RunDir(run_dir).scheduler_log
-        with contextlib.suppress(OSError), open(file, "ab") as log_file:
-            os.dup2(log_file.fileno(), 1)
-            os.dup2(log_file.fileno(), 2)
-
-    # leaving -----------------------------------------------------------------------------------
-
-    def _requeue(self, how: str) -> int:
-        """Let SLURM queue this element again, unless it is ending it for a reason of its own."""
-        deadline = time.monotonic() + _REQUEUE_PATIENCE_S
-        pause_s = 1.0
-        while time.monotonic() < deadline:
-            if self._is_replaced():
-                return 0
-            if self._is_being_ended():
-                log("SLURM is ending this job itself")
-                if how == "requeue" and is_preempted_for_good(self.here):
-                    break
-                return 0
-            self.signalled = False
-            answer = client.ask("scontrol", how, self.here.name)
-            if answer.ok:
-                self._await_end()
-                return 0
-            log(f"scontrol {how}: {answer.error}")
-            if "is not there" in answer.error:
-                break
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, 15.0)
-        for job in self.record.elements[self.here.index]:
-            if not self.array.is_marked("ended", job.tag):
-                self.array.mark("ended", job.tag)
-                if how == "requeue":
-                    self._submit_again(job)
-        return 0
-
-    def _is_being_ended(self) -> bool:
-        entries = client.queue([self.here.array_id])
-        mine = [entry for entry in entries or () if entry.index == self.here.index]
-        return bool(mine) and mine[0].state == "COMPLETING"
-
-    def _await_end(self) -> None:
-        """SLURM tells this process to end within moments, and kills it after KillWait."""
-        end = time.monotonic() + _AFTER_REQUEUE_S
-        while time.monotonic() < end and not self.signalled:
-            time.sleep(0.2)
-
-    def _submit_again(self, job: ArrayJob) -> None:
-        """Ask the launcher to submit what is left of a job; without it, the next `sweep` does."""
-        run_dirs = open_trials(job.tag, job.run_dirs, log)
-        if not run_dirs:
-            return
-        command = [sys.executable, "-P", "-m", "launcher.continue_trials", *run_dirs]
-        done = subprocess.run(command, check=False, timeout=600)
-        log(f"job {job.tag}: submitting it again ended with {done.returncode}")
-
 
 _LEAVES: dict[Cause, Leave] = {
     "cancelled": Leave.DONE,
@@ -419,14 +343,6 @@ def _printed(run_dir: str) -> int:
         return 0
 
 
-def log(message: str, stamp: str | None = None) -> None:
-    """Write a line to the element's log; a full disk must not end the job."""
-    now = time.strftime("%Y-%m-%d %H:%M:%S ", time.gmtime()) if stamp is None else stamp
-    with contextlib.suppress(OSError):
-        sys.stdout.write(f"{now}{message}\n")
-        sys.stdout.flush()
-
-
 def main() -> int:
     """Serve the element that this process runs in."""
     array = ArrayDir(Path(sys.argv[1]))
@@ -435,10 +351,11 @@ def main() -> int:
         if array.slurm_id() is None:
             array.note_id(here.array_id)  # the submitter died before it could
         log(f"{here.name} on {', '.join(here.nodes)}, restart {here.restarts}")
-        return Supervisor(array, array.read(), here).install().run()
+        Supervisor(array, array.read(), here).run()
     except DeitError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    return 0
 
 
 if __name__ == "__main__":
