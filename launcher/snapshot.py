@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from deit_core.source_tree import import_root, note_source_state, source_state
+from deit_core.source_tree import SourceState, import_root, note_source_state, source_state
 from launcher.sweep_dir import one_line_errors
 
 _PACKAGES = ("deit_core", "launcher")
@@ -24,44 +24,57 @@ _NO_CODE = ("__pycache__",)
 def take_snapshot(runs: Path) -> Path:
     """The folder with a copy of the code as it is now; made unless it is there.
 
+    What is hashed is the copy, so that an edit meanwhile cannot come under the hash of what was
+    there before.
+
     Raises:
-        RunDirError: it cannot be written.
+        RunDirError: it cannot be written, or the code cannot be read.
     """
     root = import_root()
-    folder = runs.resolve() / ".code" / _digest(root)
+    snapshots = runs.resolve() / ".code"
+    unfinished = snapshots / f".{secrets.token_hex(8)}"
     with one_line_errors("copy the code for the jobs"):
-        if not folder.is_dir():
-            _copy(root, folder)
-    return folder
+        unfinished.mkdir(parents=True)
+        try:
+            _copy(root, unfinished)
+            state = source_state(root)
+            note_source_state(unfinished, state)
+            return _name(unfinished, snapshots / _digest(unfinished, state))
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _files(root: Path) -> Iterator[Path]:
+    """Regular files; what editors leave beside them, such as a link that locks a file, is none."""
     for package in _PACKAGES:
         for folder, names, files in os.walk(root / package):
             names[:] = sorted(name for name in names if name not in _NO_CODE)
-            yield from (Path(folder) / name for name in sorted(files))
+            paths = (Path(folder) / name for name in sorted(files))
+            yield from (path for path in paths if path.is_file())
 
 
-def _digest(root: Path) -> str:
-    state = source_state(root)
+def _copy(root: Path, target: Path) -> None:
+    for source in _files(root):
+        copied = target / source.relative_to(root)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, copied)
+
+
+def _digest(copy: Path, state: SourceState) -> str:
     digest = hashlib.sha256(f"{state.sha}\n{state.patch}\n".encode())
-    for path in _files(root):
+    for path in _files(copy):
         data = path.read_bytes()
-        digest.update(f"{path.relative_to(root)} {len(data)}\n".encode())
+        digest.update(f"{path.relative_to(copy)} {len(data)}\n".encode())
         digest.update(data)
     return digest.hexdigest()[:16]
 
 
-def _copy(root: Path, folder: Path) -> None:
-    """Copy aside and rename, so that nobody sees half a snapshot."""
-    unfinished = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-    for package in _PACKAGES:
-        ignored = shutil.ignore_patterns(*_NO_CODE)
-        shutil.copytree(root / package, unfinished / package, ignore=ignored)
-    note_source_state(unfinished, source_state(root))
-    try:
-        os.rename(unfinished, folder)
-    except OSError:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        if not folder.is_dir():  # else somebody else was faster
-            raise
+def _name(unfinished: Path, folder: Path) -> Path:
+    """Rename, so that nobody sees half a snapshot."""
+    if not folder.is_dir():
+        try:
+            os.rename(unfinished, folder)
+        except OSError:
+            if not folder.is_dir():  # else somebody else was faster
+                raise
+    return folder

@@ -1,5 +1,6 @@
 """Jobs run the code as it was when they were submitted."""
 
+import shutil
 import subprocess
 import sys
 
@@ -84,4 +85,33 @@ def test_a_snapshot_that_was_cut_short_is_not_taken_for_one(project, tmp_path, m
         with pytest.raises(KeyboardInterrupt):
             take_snapshot(tmp_path / "runs")
 
+    assert answer_of(take_snapshot(tmp_path / "runs"), cwd=tmp_path) == "1"
+
+
+def test_what_editors_leave_beside_the_code_is_no_code(project, tmp_path):
+    plain = take_snapshot(tmp_path / "runs")
+    (project / "launcher" / ".#plan.py").symlink_to("me@host.1234:1700000000")  # how Emacs locks
+
+    assert take_snapshot(tmp_path / "runs") == plain
+
+
+def test_an_edit_while_the_code_is_copied_is_kept_under_its_own_hash(
+    project, tmp_path, monkeypatch
+):
+    before = take_snapshot(tmp_path / "runs")
+    copy = snapshot.shutil.copy2
+
+    def copy_after_an_edit(source, target):
+        if source.name == "config.py":
+            source.write_text("ANSWER = 2\n")
+        copy(source, target)
+
+    shutil.rmtree(before)
+    with monkeypatch.context() as patched:
+        patched.setattr(snapshot.shutil, "copy2", copy_after_an_edit)
+        edited = take_snapshot(tmp_path / "runs")
+    (project / "deit_core" / "config.py").write_text("ANSWER = 1\n")
+
+    assert edited != before
+    assert answer_of(edited, cwd=tmp_path) == "2"
     assert answer_of(take_snapshot(tmp_path / "runs"), cwd=tmp_path) == "1"
