@@ -35,7 +35,7 @@ def examine(
         _python(),
         *(_library(name) for name in _LIBRARIES),
         *_folder(runs),
-        *backend.checks(resources, submit=submit),
+        *backend.checks(backend.settle(resources), submit=submit),
         *([] if backend.name == "slurm" else [_slurm()]),
     ]
 

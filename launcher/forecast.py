@@ -11,6 +11,7 @@ from launcher.resources import Resources
 
 def forecast_lines(plan: Plan, resources: Resources, backend: Backend) -> list[str]:
     """What the backend says of them, for people; nothing where it cannot know."""
+    settled = backend.settle(resources)
     jobs = [
         Job(
             tag=str(number),
@@ -19,7 +20,7 @@ def forecast_lines(plan: Plan, resources: Resources, backend: Backend) -> list[s
             processes=job.processes,
             cpus=job.cpus,
             gpus=job.gpus,
-            resources=resources,
+            resources=settled,
             group=plan.sweep,
             max_parallel=resources.max_parallel,
         )

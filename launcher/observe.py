@@ -24,6 +24,8 @@ from launcher.repair import is_damaged, surviving_status
 
 REMOTE_STALE_S = 900.0
 """A heartbeat from another machine counts as life for this long; locks may not reach across."""
+ENDED_STALE_S = 60.0
+"""The same where the trial's job has ended for certain: some heartbeats, as one may come late."""
 
 Condition = Literal[
     "new", "queued", "running", "stopped", "completed", "failed", "pruned", "unknown", "damaged"
@@ -143,8 +145,11 @@ def _read(run: RunDir) -> _Facts:
     summary = _read_result(run)
     begun = status.attempt > 0 or run.metrics_file.exists()
     if begun and not run.exists():
-        run.read_trial()  # says which file is missing
-        run.read_config()
+        missing = run.config_file if run.trial_file.exists() else run.trial_file
+        raise RunDirError(
+            f"{run.path} is half deleted: {missing.name} is missing; "
+            f"delete the folder and run the sweep again"
+        )
     if status.state == "completed" and summary is None:
         raise RunDirError(
             f"{run.path} is half deleted: {run.summary_file.name} is missing; "
@@ -204,7 +209,9 @@ def _condition(fact: _Facts, report: JobReport | None) -> Condition:
     if status.state in ("failed", "pruned"):
         again = working and status.failure in ("crashed", "lost")
         return "queued" if again else "failed" if status.state == "failed" else "pruned"
-    if fact.run.is_locked() or _alive_elsewhere(status):
+    has_ended = report is not None and report.state == "ended"
+    stale_s = ENDED_STALE_S if has_ended else REMOTE_STALE_S
+    if fact.run.is_locked() or _alive_elsewhere(status, stale_s):
         return "running"
     if working:
         return "queued"
@@ -213,10 +220,10 @@ def _condition(fact: _Facts, report: JobReport | None) -> Condition:
     return "new" if status.state == "pending" and status.attempt == 0 else "stopped"
 
 
-def _alive_elsewhere(status: StatusRecord) -> bool:
+def _alive_elsewhere(status: StatusRecord, stale_s: float = REMOTE_STALE_S) -> bool:
     if status.state != "running" or status.hostname in (None, socket.gethostname()):
         return False
-    return time.time() - (status.heartbeat_unix_s or 0.0) < REMOTE_STALE_S
+    return time.time() - (status.heartbeat_unix_s or 0.0) < stale_s
 
 
 DependencyState = Literal["completed", "failed", "running", "idle"]

@@ -58,7 +58,7 @@ def preview(runs: Path, request: Request, backend: Backend) -> Plan:
     Raises:
         UserError: see `reconcile`.
     """
-    sweep_dir, request, _ = _take_up(runs, request)
+    sweep_dir, request, _ = _take_up(runs, request, backend)
     observations = observe(_locate(runs, sweep_dir, request), backend)
     return _plan(runs, request, observations, backend, NO_WISH)
 
@@ -94,11 +94,11 @@ def reconcile(
         DataError, TeacherError, SweepError: files that a trial reads are not there.
     """
     if not runs.is_dir():
-        backend.check(request.resources)  # refuses before anything is written
+        backend.check(backend.settle(request.resources))  # refuses before anything is written
     with one_line_errors("make the runs folder"):
         runs.mkdir(parents=True, exist_ok=True)
     with locked(runs_lock(runs)):
-        sweep_dir, request, earlier = _take_up(runs, request)
+        sweep_dir, request, earlier = _take_up(runs, request, backend)
         found = _locate(runs, sweep_dir, request)
         seen = observe(found, backend)
         plan = _plan(runs, request, seen, backend, NO_WISH)  # refuses before it writes
@@ -116,6 +116,7 @@ def continue_sweep(sweep_dir: SweepDir, request: Request, backend: Backend, wish
     Raises:
         UserError: see `reconcile`.
     """
+    request = replace(request, resources=backend.settle(request.resources))
     with locked(sweep_dir.lock_file):
         found = _locate(sweep_dir.runs, sweep_dir, request)
         seen = observe(found, backend)
@@ -124,8 +125,14 @@ def continue_sweep(sweep_dir: SweepDir, request: Request, backend: Backend, wish
         return _carry_out(Outcome(sweep_dir, plan, paths), seen, request.resources, backend)
 
 
-def _take_up(runs: Path, request: Request) -> tuple[SweepDir, Request, PlanRecord | None]:
-    """The sweep's folder, what is asked for with what it keeps, and the plan it has."""
+def _take_up(
+    runs: Path, request: Request, backend: Backend
+) -> tuple[SweepDir, Request, PlanRecord | None]:
+    """The sweep's folder, what is asked for with what it keeps, and the plan it has.
+
+    What the environment adds to `resources` is put down, for those who submit the rest elsewhere.
+    """
+    request = replace(request, resources=backend.settle(request.resources))
     sweep_dir = choose_folder(runs, request.name, request.digest)
     if not sweep_dir.plan_file.exists():
         return sweep_dir, request, None
@@ -244,20 +251,22 @@ def _submit(outcome: Outcome, resources: Resources, backend: Backend) -> None:
     """Write every intent, submit the jobs, record their ids."""
     if not outcome.plan.jobs:
         return
+    code = take_snapshot(outcome.sweep_dir.runs)  # may refuse: before any trial is told of a job
     intents = [_intent(job, outcome.paths, backend) for job in outcome.plan.jobs]
     for intent in intents:
         record_job(intent)
     sync_file_system(outcome.sweep_dir.path)
-    jobs = _jobs_of(outcome, intents, resources)
+    jobs = _jobs_of(outcome, intents, resources, code)
     ids = backend.submit(jobs)
     for intent in intents:
         record_job(intent.model_copy(update={"job_id": ids[intent.tag]}))
     sync_file_system(outcome.sweep_dir.path)
 
 
-def _jobs_of(outcome: Outcome, intents: Sequence[TrialJob], resources: Resources) -> list[Job]:
+def _jobs_of(
+    outcome: Outcome, intents: Sequence[TrialJob], resources: Resources, code: Path
+) -> list[Job]:
     """The plan's jobs as their backend takes them, each with what its trials need by now."""
-    code = take_snapshot(outcome.sweep_dir.runs)
     begun = any(planned.action in ("resume", "retry") for planned in outcome.plan.actions)
     beside = attempts_beside(intents[0].run_dirs[0]) if begun else []
     avoid = tuple(sorted(bad_nodes(beside)))

@@ -111,6 +111,12 @@ class Backend(Protocol):
             LaunchError: that cannot be told now.
         """
 
+    def settle(self, resources: Resources) -> Resources:
+        """Resources with what this process's environment says where they say nothing.
+
+        They stand in plan.json: what is submitted later, from elsewhere, asks for the same.
+        """
+
     def check(self, resources: Resources) -> Sequence[str]:
         """Refuse, before anything is written, what could never run here.
 

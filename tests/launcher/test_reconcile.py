@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,11 @@ from sweeps_for_tests import (
     write_sweep,
 )
 
-from deit_core.errors import RunDirError, SchemaError
+from deit_core.errors import RunDirError, SchemaError, UserError
 from deit_core.run_dir import RunDir
 from launcher.backends.local import LocalBackend
 from launcher.observe import read_trial_job
-from launcher.reconcile import preview
+from launcher.reconcile import preview, record_job
 from launcher.sweep_dir import SweepDir, point_latest
 
 CALLER = """
@@ -237,8 +238,23 @@ def test_a_heartbeat_from_another_machine_is_life(runs, local, tmp_path):
     status = run.read_status().model_copy(update=remote)
     run.write_status(status)
     assert sweep_once(runs, file, local).plan.counts() == {"keep": 1}
-    run.write_status(status.model_copy(update={"heartbeat_unix_s": 1.0}))
+    minutes_ago = {"heartbeat_unix_s": time.time() - 120}
+    run.write_status(status.model_copy(update=minutes_ago))
+    job = read_trial_job(run)
+    record_job(job.model_copy(update={"backend": "slurm", "job_id": "1_0"}))
+    assert preview(runs, request_for(file), local).counts() == {
+        "keep": 1
+    }  # of whose job nobody knows
+    record_job(job)  # which has ended, as its backend knows for certain
     assert preview(runs, request_for(file), local).counts() == {"resume": 1}
+
+
+def test_code_that_cannot_be_copied_leaves_no_trial_with_a_job(runs, local, tmp_path):
+    (runs / ".code").write_text("in the way")
+    with pytest.raises(UserError, match="copy the code for the jobs"):
+        sweep_once(runs, write_sweep(tmp_path, seeds="[0]"), local)
+    [run] = runs.glob("*/trials/*")
+    assert read_trial_job(RunDir(run)) is None
 
 
 def test_a_preview_changes_nothing(runs, local, tmp_path):

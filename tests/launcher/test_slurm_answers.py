@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 from launch_support import FAKE_TRAINER, make_trial
+from sweeps_for_tests import request_for, write_sweep
 
 from launcher.backends.base import Job
 from launcher.backends.slurm import client
 from launcher.backends.slurm.backend import SlurmBackend
 from launcher.backends.slurm.partitions import count_gpus
+from launcher.control import submit_again
 from launcher.errors import LaunchError
+from launcher.reconcile import reconcile
 from launcher.resources import Resources
 
 CONFIG = "ClusterName = here\nMaxArraySize = 1001\n"
@@ -180,9 +183,28 @@ def test_no_sbatch_is_said_with_what_to_do(tmp_path, monkeypatch):
 def test_variables_of_sbatch_fill_in_what_a_sweep_leaves_open(backend, monkeypatch):
     monkeypatch.setenv("SBATCH_PARTITION", "gone")
     with pytest.raises(LaunchError, match="no partition 'gone'"):
-        backend.check(Resources())
-    backend.check(Resources(partition="gpu"))
+        backend.check(backend.settle(Resources()))
+    assert backend.settle(Resources(partition="gpu")).partition == "gpu"
     assert not any(name.startswith("SBATCH_") for name in client.clean_environ({"SBATCH_X": "1"}))
+
+
+def test_what_they_fill_in_is_asked_for_again_by_a_job_that_has_none_of_them(
+    backend, programs, tmp_path, monkeypatch
+):
+    sweep = request_for(write_sweep(tmp_path, seeds="[0]", resources="{gpus_per_node: 0}"))
+    monkeypatch.setenv("SBATCH_ACCOUNT", "vision")
+    monkeypatch.setenv("SBATCH_RESERVATION", "friday")
+    outcome = reconcile(backend.runs, sweep, backend)
+    for name in ("SBATCH_ACCOUNT", "SBATCH_RESERVATION"):
+        monkeypatch.delenv(name)
+    programs("squeue", "")
+
+    submit_again(outcome.paths.values(), backend)
+
+    scripts = [array.script.read_text() for array in backend.arrays.files.arrays()]
+    assert len(scripts) == 2
+    assert all("#SBATCH --account=vision" in script for script in scripts)
+    assert all("#SBATCH --reservation=friday" in script for script in scripts)
 
 
 def test_a_runs_folder_that_cannot_be_written_is_refused(programs):

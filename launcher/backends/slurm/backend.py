@@ -117,6 +117,10 @@ class SlurmBackend:
 
     # the machine -------------------------------------------------------------------------------
 
+    def settle(self, resources: Resources) -> Resources:
+        """Resources with the partition, account and so on of sbatch's own variables."""
+        return with_site_defaults(resources)
+
     def check(self, resources: Resources) -> Sequence[str]:
         """Refuse what the cluster would never run.
 
@@ -128,7 +132,6 @@ class SlurmBackend:
         if shutil.which("scontrol") is None:  # in a job, on a site that has it on login nodes only:
             client.require_slurm()  # what is submitted again from there was checked before
             return warnings(runs)
-        resources = with_site_defaults(resources)
         partitions = read_partitions()
         size = scheduled_size(resources, smallest_node(partitions, resources))
         refuse_impossible(resources, size, partitions)
@@ -142,7 +145,7 @@ class SlurmBackend:
         None where nobody answers: whether that matters is for `check` to say.
         """
         try:
-            return smallest_node(read_partitions(), with_site_defaults(resources))
+            return smallest_node(read_partitions(), resources)
         except LaunchError:
             return None
 

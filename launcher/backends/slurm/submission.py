@@ -20,7 +20,6 @@ from launcher.backends.slurm import client
 from launcher.backends.slurm.array_dir import ArrayJob, ArrayRecord
 from launcher.backends.slurm.arrays import Arrays, job_id_of
 from launcher.backends.slurm.limits import Limits, into_arrays, into_elements, read_limits, shares
-from launcher.backends.slurm.site_defaults import with_site_defaults
 from launcher.errors import LaunchError
 from launcher.resources import Resources
 
@@ -71,7 +70,6 @@ class Submitter:
 
     def limits(self, resources: Resources) -> Limits:
         """What this user may submit; asked once."""
-        resources = with_site_defaults(resources)
         key = (resources.qos, resources.account)
         if key not in self._limits:
             self._limits[key] = read_limits(qos=resources.qos, account=resources.account)
@@ -159,7 +157,7 @@ def record_of(
     """What an array of these elements is, under a name of its own."""
     first = elements[0][0]
     name = secrets.token_hex(4)
-    resources = with_site_defaults(first.resources)
+    resources = first.resources
     limit_s = resources.time_s
     return ArrayRecord(
         array=name,
