@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: install install-dev demo test check slurm chaos format clean
+.PHONY: install install-dev demo test test-chaos check slurm chaos format clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -26,6 +26,10 @@ demo: install
 
 test: install-dev
 	$(BIN)/python tests/run.py
+
+# One seed of `make chaos`; it takes minutes, so it is no part of `make test`.
+test-chaos: install-dev
+	$(BIN)/python -m pytest -m chaos
 
 check: install-dev
 	$(BIN)/ruff check .
