@@ -55,6 +55,11 @@ def test_a_killed_process_is_lost_however_its_signal_is_told(code, name):
     assert cause(exit_code=code) == "lost"
 
 
+@pytest.mark.parametrize("code", [-15, 138, -12])
+def test_a_process_that_a_stop_signal_ends_while_it_starts_was_preempted(code):
+    assert cause(exit_code=code) == "preempted"
+
+
 def test_killed_with_a_word_from_the_kernel_is_memory():
     assert cause("Detected 1 oom-kill event", exit_code=137) == "host_memory"
 
