@@ -6,11 +6,15 @@ from hypothesis import strategies as st
 
 from launcher.backends.slurm.array_dir import ArrayDir, ArrayJob, ArrayRecord
 from launcher.backends.slurm.client import clean_environ
+from launcher.backends.slurm.feasibility import refuse_impossible
 from launcher.backends.slurm.here import Here, expand_nodes, parse_left
 from launcher.backends.slurm.limits import into_arrays, into_elements, shares
+from launcher.backends.slurm.partitions import Nodes, Partition
 from launcher.backends.slurm.rank import rank_environ
 from launcher.backends.slurm.script import batch_script
+from launcher.backends.slurm.site_defaults import with_variables
 from launcher.errors import LaunchError
+from launcher.job_size import scheduled_size
 from launcher.resources import Resources
 
 sizes = st.lists(st.integers(1, 2000), min_size=1, max_size=6)
@@ -123,7 +127,7 @@ def test_a_job_that_asked_for_no_gpu_sees_none():
     assert given_gpus["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def script_of(tmp_path, *, throttle=None, elements=1, **resources):
+def script_of(tmp_path, *, throttle=None, elements=1, array=None, **resources):
     asked = Resources.model_validate(resources)
     record = ArrayRecord(
         array="ab12",
@@ -139,7 +143,7 @@ def script_of(tmp_path, *, throttle=None, elements=1, **resources):
         code="/a code",
         submitted_unix_s=0.0,
     )
-    array = ArrayDir(tmp_path / "a folder")
+    array = array or ArrayDir(tmp_path / "a folder")
     return batch_script(record, array, throttle=throttle, cwd="/home/a user").splitlines()
 
 
@@ -187,6 +191,22 @@ def test_the_script_asks_for_what_the_sweep_file_says(tmp_path):
     assert lines[-1] == "" or lines[-1].startswith("exec ")
 
 
+@pytest.mark.parametrize(
+    ("folder", "output", "opens"),
+    [
+        ("a 100% %j", "'{}/a 100%% %%j/log/%a.log'", []),
+        ("a\\b's", "/dev/null", ["exec >>'{}/a\\b'\"'\"'s/log'/$SLURM_ARRAY_TASK_ID.log 2>&1"]),
+    ],
+)
+def test_what_is_a_pattern_to_sbatch_is_none_in_the_name_of_a_folder(
+    tmp_path, folder, output, opens
+):
+    lines = script_of(tmp_path, array=ArrayDir(tmp_path / folder))
+
+    assert f"#SBATCH --output={output.format(tmp_path)}" in lines
+    assert [line for line in lines if ">>" in line] == [line.format(tmp_path) for line in opens]
+
+
 def test_what_is_not_asked_for_is_the_sites_default(tmp_path):
     lines = script_of(tmp_path, time=None)
 
@@ -202,3 +222,39 @@ def test_options_that_sbatch_must_not_be_given_twice_are_refused():
         Resources.model_validate({"sbatch": {"mem": "4G"}})
     with pytest.raises(ValueError, match="set by the launcher itself"):
         Resources.model_validate({"sbatch": {"array": "0-3"}})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"begin": None}, "begin is None; give text, a whole number or true/false, on one line"),
+        ({"begin": [1, 2]}, r"begin is \[1, 2\]; give text"),
+        ({"begin": "two\nlines"}, "begin is 'two.*lines'; give text"),
+        ({"begin": 1.5}, "begin is 1.5; give text"),
+        ({"a b": "x"}, "'a b' is no option of sbatch; give a long name"),
+        ({1: "x"}, "1 is no option of sbatch"),
+        (3, "3 is no mapping"),
+    ],
+)
+def test_odd_options_of_sbatch_are_refused_in_words(options, said):
+    with pytest.raises(ValueError, match=said) as refused:
+        Resources.model_validate({"sbatch": options})
+    assert "valid boolean" not in str(refused.value)
+
+
+def test_a_refusal_names_the_variable_that_it_is_about():
+    resources = Resources(partition="x", account="mine")
+    environ = {"SBATCH_PARTITION": "x", "SBATCH_ACCOUNT": "other"}
+    assert with_variables("there is no partition 'x'", resources, environ) == (
+        "there is no partition 'x' (SBATCH_PARTITION is 'x' in the environment)"
+    )
+    assert with_variables("invalid account", resources, environ) == "invalid account"
+
+
+def test_advice_can_be_pasted():
+    nodes = (Nodes(4, cpus=8, memory_mib=9000, gpus=2),)
+    partitions = {"gpu": Partition("gpu", nodes=nodes)}
+    resources = Resources(partition="gpu", gpus_per_node=4, nodes=2, cpus_per_gpu=1)
+    advice = r"use --set resources.gpus_per_node=2 --set resources.nodes=4$"
+    with pytest.raises(LaunchError, match=advice):
+        refuse_impossible(resources, scheduled_size(resources, None), partitions)

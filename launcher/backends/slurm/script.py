@@ -6,6 +6,7 @@ supervisor, which reads what to do from files. So only its writer of scripts is 
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,12 @@ from launcher.backends.slurm.array_dir import ArrayDir, ArrayRecord
 from launcher.errors import LaunchError
 
 _SUPERVISOR = "launcher.backends.slurm.supervisor"
+_BEFORE_SETUP = (
+    """trap 'echo "setup line failed (exit code $?): $BASH_COMMAND" >&2' EXIT""",
+    "set -e",
+)
+"""A `module load` that fails must not be followed by hours on the wrong libraries."""
+_AFTER_SETUP = ("set +e", "trap - EXIT")
 
 
 def batch_script(record: ArrayRecord, array: ArrayDir, *, throttle: int | None, cwd: str) -> str:
@@ -82,15 +89,15 @@ def _parameters(
         "cpus_per_task": record.cpus_per_task,
         "gpus_per_node": record.gpus_per_node or None,
         "mem": None if asked.mem_gb is None else f"{round(asked.mem_gb * 1024)}M",
-        "setup": list(asked.setup) or None,
+        "setup": [*_redirection(array), *_setup(asked.setup)] or None,
         "signal_delay_s": record.signal_lead_s,
         "use_srun": False,
         "stderr_to_stdout": True,
     }
     extra = {
         "array": f"0-{count - 1}" + (f"%{throttle}" if throttle else ""),
-        "output": str(array.log("%a")),
-        "chdir": cwd,
+        "output": _output(array),
+        "chdir": cwd.replace("\\", "\\\\"),  # sbatch takes it for an escape, quoted or not
         "requeue": True,
         **asked.sbatch,
     }
@@ -100,6 +107,29 @@ def _parameters(
         name: value for name, value in extra.items() if value is not False
     }
     return parameters
+
+
+def _setup(lines: Sequence[str]) -> list[str]:
+    return [*_BEFORE_SETUP, *lines, *_AFTER_SETUP] if lines else []
+
+
+def _output(array: ArrayDir) -> str:
+    """The file as sbatch takes it: in its patterns, %a is the index and %% stands for a percent."""
+    if _has_backslash(array):
+        return os.devnull
+    return str(array.log("%a").parent).replace("%", "%%") + "/" + array.log("%a").name
+
+
+def _redirection(array: ArrayDir) -> list[str]:
+    """Patterns have no word for a backslash (sbatch(1)): there the script opens the file itself."""
+    if not _has_backslash(array):
+        return []
+    folder = shlex.quote(str(array.log("%a").parent))
+    return [f"exec >>{folder}/{array.log('$SLURM_ARRAY_TASK_ID').name} 2>&1"]
+
+
+def _has_backslash(array: ArrayDir) -> bool:
+    return "\\" in str(array.path)
 
 
 def sbatch_command(script: Path, options: Sequence[str] = ()) -> list[str]:
