@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from launcher.backends.base import Job
+from launcher.backends.slurm.bounds import Bound
 from launcher.backends.slurm.client import Answer
 from launcher.backends.slurm.forecast import arrays_text, start_text
 from launcher.backends.slurm.limits import Limits
@@ -36,7 +37,7 @@ def jobs(count, after=()):
         ),
         (
             30,
-            Limits(submit=20),
+            Limits(bounds=(Bound(20, "QOS limited"),)),
             12,
             "SLURM: 1 array of 12 elements; 12 may still be queued (limit of your account, qos or "
             "the cluster: 20), so an element runs up to 3 jobs, one after the other",

@@ -154,8 +154,11 @@ class SlurmBackend:
         if not jobs:
             return []
         first = jobs[0]
-        limits, room = self.submitter.limits(first.resources), self.submitter.room(first.resources)
-        arrays = arrays_text(jobs, limits, room)
+        try:
+            room = self.submitter.room(first)
+        except LaunchError as error:
+            return [f"SLURM: {error}"]
+        arrays = arrays_text(jobs, self.submitter.limits(first.resources), room)
         return [arrays, start_text(self._test(first), now=datetime.now())]
 
     def _test(self, job: Job) -> client.Answer:

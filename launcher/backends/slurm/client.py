@@ -284,10 +284,3 @@ def _kib(text: str) -> float | None:
         return float(text) / 1024 if text else None
     except ValueError:
         return None
-
-
-def count_queued(*, qos: str | None) -> int:
-    """How many jobs this user has in the queue, every element of an array counted."""
-    which = [] if qos is None else [f"--qos={qos}"]
-    asked = ask("squeue", "--noheader", "--array", "--me", "--format=%i", *which)
-    return len(asked.out.split()) if asked.ok else 0

@@ -116,7 +116,7 @@ def _accounting(config: Mapping[str, str]) -> Check:
 
 
 def _limits(resources: Resources) -> Check:
-    limits = read_limits(qos=resources.qos, account=resources.account)
+    limits = read_limits(resources)
     most = "no limit that is known" if limits.submit is None else f"{limits.submit:,}"
     detail = f"{limits.array_size:,} elements an array (MaxArraySize); jobs in the queue: {most}"
     return Check("limits", True, f"{detail} (user {getpass.getuser()})")

@@ -7,14 +7,16 @@ element of the array runs several of them, one after the other.
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
+from launcher.backends.slurm.bounds import Bound, read_bounds
 from launcher.backends.slurm.client import ask
+from launcher.errors import LaunchError
+from launcher.resources import Resources
 
 Item = TypeVar("Item")
 
@@ -28,43 +30,56 @@ class Limits:
 
     array_size: int = DEFAULT_MAX_ARRAY_SIZE
     """Most elements of one array (MaxArraySize: the largest index is one less)."""
-    submit: int | None = None
-    """Jobs that may be in the queue; an array counts with all its elements. None: no limit."""
+    bounds: tuple[Bound, ...] = ()
+    """Of the jobs in the queue; none: no limit."""
     cluster: str = ""
 
+    @property
+    def submit(self) -> int | None:
+        """Jobs that may be in the queue; None: no limit."""
+        return min((bound.most for bound in self.bounds), default=None)
 
-def read_limits(*, qos: str | None, account: str | None) -> Limits:
+    def room(self, group: str) -> int | None:
+        """Elements that may still be queued; None: no limit.
+
+        Where the sweep's own jobs take all of it, there is room for one: they are about to end.
+
+        Raises:
+            LaunchError: other jobs take all of it.
+        """
+        free: list[int] = []
+        for bound in self.bounds:
+            queued = bound.names_queued()
+            left = bound.most - len(queued)
+            if left < 1 and not any(name.startswith(f"{group}.") for name in queued):
+                raise LaunchError(
+                    f"no job can be submitted now: {len(queued):,} are in the queue, and "
+                    f"{bound.source} allows {bound.most:,}; try again when some have ended"
+                )
+            free.append(max(1, left))
+        return min(free, default=None)
+
+
+def read_limits(resources: Resources) -> Limits:
     """Ask the cluster; what it does not say is its default, or no limit."""
     config = ask("scontrol", "show", "config").out
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", config, re.MULTILINE)
-    name = re.search(r"^ClusterName\s*=\s*(\S+)", config, re.MULTILINE)
-    most_jobs = re.search(r"^MaxJobCount\s*=\s*(\d+)", config, re.MULTILINE)
-    bounds = [*_qos_limits(qos), *_association_limits(account)]
-    if most_jobs:
-        bounds.append(int(most_jobs.group(1)) - 1)
+    size = _said(config, "MaxArraySize")
+    most_jobs = _said(config, "MaxJobCount")
+    cluster = _said(config, "ClusterName") or ""
+    enforced = _said(config, "AccountingStorageEnforce")
+    bounds = [Bound(int(most_jobs) - 1, "MaxJobCount")] if most_jobs else []
+    if enforced is None or "limits" in enforced.lower():
+        bounds += read_bounds(resources, cluster)
     return Limits(
-        array_size=int(found.group(1)) if found else DEFAULT_MAX_ARRAY_SIZE,
-        submit=min(bounds, default=None),
-        cluster=name.group(1) if name else "",
+        array_size=int(size) if size else DEFAULT_MAX_ARRAY_SIZE,
+        bounds=tuple(bounds),
+        cluster=cluster,
     )
 
 
-def _qos_limits(qos: str | None) -> list[int]:
-    if qos is None:
-        return []
-    fields = "MaxSubmitPU,MaxSubmitPA,GrpSubmit"
-    return _numbers("show", "qos", "where", f"name={qos}", f"format={fields}")
-
-
-def _association_limits(account: str | None) -> list[int]:
-    where = [f"user={getpass.getuser()}", *([f"account={account}"] if account else [])]
-    return _numbers("show", "associations", "where", *where, "format=MaxSubmit,GrpSubmit")
-
-
-def _numbers(*query: str) -> list[int]:
-    answer = ask("sacctmgr", "--noheader", "--parsable2", *query, patience_s=20.0)
-    cells = answer.out.replace("\n", "|").split("|") if answer.ok else []
-    return [int(cell) for cell in cells if cell.strip().isdigit()]
+def _said(config: str, name: str) -> str | None:
+    found = re.search(rf"^{name}\s*=\s*(\S+)", config, re.MULTILINE)
+    return found.group(1) if found else None
 
 
 def into_elements(jobs: Sequence[Item], room: int | None) -> list[tuple[Item, ...]]:

@@ -66,22 +66,23 @@ class Submitter:
     def __init__(self, arrays: Arrays, command: tuple[str, ...]) -> None:
         self.arrays = arrays
         self.command = command
-        self._limits: dict[tuple[str | None, str | None], Limits] = {}
+        self._limits: dict[tuple[str | None, ...], Limits] = {}
 
     def limits(self, resources: Resources) -> Limits:
         """What this user may submit; asked once."""
-        key = (resources.qos, resources.account)
+        key = (resources.qos, resources.account, resources.partition)
         if key not in self._limits:
-            self._limits[key] = read_limits(qos=resources.qos, account=resources.account)
+            self._limits[key] = read_limits(resources)
         return self._limits[key]
 
-    def room(self, resources: Resources, classes: int = 1) -> int | None:
-        """Elements that may still be queued; an equal share where several classes need some."""
-        limits = self.limits(resources)
-        if limits.submit is None:
-            return None
-        queued = client.count_queued(qos=resources.qos)
-        return max(1, (limits.submit - queued) // classes)
+    def room(self, job: Job, classes: int = 1) -> int | None:
+        """Elements that may still be queued; an equal share where several classes need some.
+
+        Raises:
+            LaunchError: none, as other jobs of the user take all that a limit allows.
+        """
+        room = self.limits(job.resources).room(job.group)
+        return None if room is None else max(1, room // classes)
 
     def submit(self, jobs: Sequence[Job]) -> dict[str, str]:
         """Submit them, teachers first; returns their ids by tag.
@@ -100,7 +101,7 @@ class Submitter:
 
     def _submit_class(self, jobs: Sequence[Job], classes: int) -> dict[str, str]:
         first = jobs[0]
-        elements = into_elements(jobs, self.room(first.resources, classes))
+        elements = into_elements(jobs, self.room(first, classes))
         parts = into_arrays(elements, self.limits(first.resources).array_size)
         throttles = shares(first.max_parallel, [len(part) for part in parts])
         ids: dict[str, str] = {}
