@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,19 +31,53 @@ class Place:
         return f"{self.slurm_id}_{self.index}"
 
     @property
-    def is_alone(self) -> bool:
-        """Whether the element runs no other job, so that SLURM may be told about it."""
-        return len(self.record.elements[self.index]) == 1
+    def jobs(self) -> tuple[ArrayJob, ...]:
+        """All jobs of the element, in their order."""
+        return self.record.elements[self.index]
+
+    def is_meant(self, entry: client.QueueEntry) -> bool:
+        """Whether what SLURM says is about this element, and not about a namesake's."""
+        return entry.name == self.element and entry.job_name == self.record.job_name
 
 
-def job_id_of(slurm_id: str, index: int, position: int) -> str:
-    """As SLURM writes it, `1234_5`; with a position where an element runs several jobs."""
-    return f"{slurm_id}_{index}" + (f":{position}" if position else "")
+@dataclass(frozen=True)
+class QueuedArray:
+    """An array of which SLURM still has elements."""
+
+    array: ArrayDir
+    record: ArrayRecord
+    slurm_id: str
+    entries: tuple[client.QueueEntry, ...]
+
+    @property
+    def free(self) -> list[client.QueueEntry]:
+        """Elements that run, or will without being released first."""
+        return [entry for entry in self.entries if not entry.is_held]
+
+    @property
+    def after(self) -> frozenset[str]:
+        """Run directories that its jobs wait for."""
+        return frozenset(
+            path for element in self.record.elements for job in element for path in job.after
+        )
+
+
+def job_id_of(slurm_id: str, index: int, position: int, namesake: str = "") -> str:
+    """As SLURM writes it, `1234_5`, and what tells the job from others of this name.
+
+    Args:
+        slurm_id: of the array.
+        index: of its element.
+        position: of the job in the element, where it runs several: `1234_5:1`.
+        namesake: name of the array's folder, where another array has had SLURM's id before.
+    """
+    job_id = f"{slurm_id}_{index}" + (f":{position}" if position else "")
+    return f"{job_id}@{namesake}" if namesake else job_id
 
 
 def element_of(job_id: str) -> str:
     """The array's element that runs a job, in SLURM's words."""
-    return job_id.partition(":")[0]
+    return job_id.partition("@")[0].partition(":")[0]
 
 
 def array_of(job_id: str) -> str:
@@ -52,7 +86,7 @@ def array_of(job_id: str) -> str:
 
 
 def _split(job_id: str) -> tuple[int, int]:
-    element, _, position = job_id.partition(":")
+    element, _, position = job_id.partition("@")[0].partition(":")
     return int(element.partition("_")[2] or 0), int(position or 0)
 
 
@@ -72,30 +106,59 @@ class Arrays:
 
     def live(self) -> Iterator[tuple[ArrayDir, ArrayRecord]]:
         """Arrays with a job that has not said that it has ended, newest first."""
-        arrays = [(array, self.read(array)) for array in self.files.arrays()]
-        known = [(array, record) for array, record in arrays if record is not None]
-        for array, record in sorted(known, key=lambda one: -one[1].submitted_unix_s):
+        for array, record in reversed(self._by_age()):
             tags = {job.tag for element in record.elements for job in element}
             if tags - array.marked("ended"):
                 yield array, record
+
+    def _by_age(
+        self, slurm_ids: Collection[str | None] | None = None
+    ) -> list[tuple[ArrayDir, ArrayRecord]]:
+        """Arrays with these of SLURM's ids, or all, oldest first."""
+        chosen = self.files.arrays()
+        if slurm_ids is not None:
+            chosen = (array for array in chosen if array.slurm_id() in slurm_ids)
+        arrays = [(array, self.read(array)) for array in chosen]
+        known = [(array, record) for array, record in arrays if record is not None]
+        return sorted(known, key=lambda one: (one[1].submitted_unix_s, one[1].array))
+
+    def namesake(self, array: ArrayDir, slurm_id: str) -> str:
+        """What the ids of an array's jobs need to be told from an older array's of the same id.
+
+        A controller that lost its state counts from where it was before. Empty if none had it.
+        """
+        first = next(iter(self._by_age([slurm_id])), None)
+        return "" if first is None or first[0].path == array.path else array.path.name
 
     def places(self, job_ids: Iterable[str]) -> dict[str, Place]:
         """Where these jobs are; those of arrays whose files are gone are left out."""
         wanted: dict[str, list[str]] = defaultdict(list)
         for job_id in job_ids:
             wanted[array_of(job_id)].append(job_id)
-        found = {}
-        for array in self.files.arrays() if wanted else ():
-            slurm_id = array.slurm_id()
-            record = self.read(array) if slurm_id in wanted else None
-            if slurm_id is None or record is None:
-                continue
+        found: dict[str, Place] = {}
+        for array, record in self._by_age(wanted) if wanted else ():
+            slurm_id = array.slurm_id() or ""
             for job_id in wanted[slurm_id]:
+                namesake = job_id.partition("@")[2]
+                if namesake != record.array if namesake else job_id in found:
+                    continue
                 index, position = _split(job_id)
                 with contextlib.suppress(IndexError):
                     job = record.elements[index][position]
                     found[job_id] = Place(array, record, slurm_id, index, job)
         return found
+
+    def entries(self, places: Mapping[str, Place]) -> dict[str, client.QueueEntry] | None:
+        """What SLURM says of elements, by the job's id; None when it does not answer."""
+        entries = client.queue(sorted({place.slurm_id for place in places.values()}))
+        if entries is None:
+            return None
+        queued = {entry.name: entry for entry in entries}
+        return {
+            job_id: entry
+            for job_id, place in places.items()
+            if (entry := queued.get(place.element)) is not None and place.is_meant(entry)
+        }
 
     def find(self, tags: Collection[str]) -> dict[str, str]:
         """Ids of the jobs with these tags that have not said that they have ended.
@@ -117,7 +180,10 @@ class Arrays:
                 }
                 slurm_id = self._known_as(array, record) if places else None
                 if slurm_id is not None:
-                    found |= {tag: job_id_of(slurm_id, *where) for tag, where in places.items()}
+                    namesake = self.namesake(array, slurm_id)
+                    found |= {
+                        tag: job_id_of(slurm_id, *where, namesake) for tag, where in places.items()
+                    }
         return found
 
     def _known_as(self, array: ArrayDir, record: ArrayRecord) -> str | None:
@@ -137,19 +203,42 @@ class Arrays:
 
     def live_elements(self, run_dirs: Collection[str]) -> list[str]:
         """Elements that train one of these, or will; SLURM's silence counts as yes."""
-        found: dict[str, None] = {}
+        found: dict[tuple[str, str], None] = {}
         for array, record in self.live():
             slurm_id, ended = array.slurm_id(), array.marked("ended")
             for index, element in enumerate(record.elements):
                 for job in element:
                     trains = not set(run_dirs).isdisjoint(job.run_dirs)
                     if slurm_id is not None and job.tag not in ended and trains:
-                        found[f"{slurm_id}_{index}"] = None
-        entries = client.queue(list(dict.fromkeys(map(array_of, found))))
+                        found[f"{slurm_id}_{index}", record.job_name] = None
+        entries = client.queue(list(dict.fromkeys(array_of(element) for element, _ in found)))
         if entries is None:
-            return list(found)
-        queued = {entry.name for entry in entries}
-        return [element for element in found if element in queued]
+            return [element for element, _ in found]
+        queued = {(entry.name, entry.job_name) for entry in entries}
+        return [element for element, name in found if (element, name) in queued]
+
+    def queued(self, group: str) -> list[QueuedArray]:
+        """A sweep's arrays of which SLURM has elements, oldest first.
+
+        Raises:
+            LaunchError: SLURM does not answer.
+        """
+        known = [
+            (array, record, slurm_id)
+            for array, record in self.live()
+            if record.group == group and (slurm_id := array.slurm_id()) is not None
+        ]
+        entries = client.queue(list(dict.fromkeys(slurm_id for _, _, slurm_id in known)))
+        if entries is None:
+            raise LaunchError("SLURM does not answer; try again later")
+        by_name: dict[tuple[str, str], list[client.QueueEntry]] = defaultdict(list)
+        for entry in entries:
+            by_name[entry.array_id, entry.job_name].append(entry)
+        return [
+            QueuedArray(array, record, slurm_id, tuple(mine))
+            for array, record, slurm_id in reversed(known)
+            if (mine := by_name.get((slurm_id, record.job_name)))
+        ]
 
     @contextlib.contextmanager
     def submitting(self) -> Iterator[int]:

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from launcher.backends.base import Job
 from launcher.backends.slurm import client
-from launcher.backends.slurm.array_dir import ArrayJob, ArrayRecord
+from launcher.backends.slurm.array_dir import ArrayDir, ArrayJob, ArrayRecord
 from launcher.backends.slurm.arrays import Arrays, job_id_of
 from launcher.backends.slurm.limits import Limits, into_arrays, into_elements, read_limits, shares
+from launcher.backends.slurm.throttling import room_of
 from launcher.errors import LaunchError
 from launcher.resources import Resources
 
@@ -103,23 +104,25 @@ class Submitter:
         first = jobs[0]
         elements = into_elements(jobs, self.room(first, classes))
         parts = into_arrays(elements, self.limits(first.resources).array_size)
-        throttles = shares(first.max_parallel, [len(part) for part in parts])
+        room = room_of(self.arrays, first.group, first.max_parallel)
+        most = room.most
+        throttles = shares(most, [len(part) for part in parts])
         ids: dict[str, str] = {}
         earlier: list[str] = []
         for part, throttle in zip(parts, throttles, strict=True):
-            most = first.max_parallel
             # Each array runs one element at least, so those beyond `most` wait for another array.
-            waits = [earlier[-most]] if most is not None and len(earlier) >= most else []
-            slurm_id = self._submit_array(part, throttle, waits)
+            beyond = [earlier[-most]] if most is not None and len(earlier) >= most else []
+            array, slurm_id = self._submit_array(part, throttle, [*room.waits, *beyond])
             earlier.append(slurm_id)
+            namesake = self.arrays.namesake(array, slurm_id)
             for index, members in enumerate(part):
                 for position, job in enumerate(members):
-                    ids[job.tag] = job_id_of(slurm_id, index, position)
+                    ids[job.tag] = job_id_of(slurm_id, index, position, namesake)
         return ids
 
     def _submit_array(
         self, elements: Sequence[Element], throttle: int | None, waits: Sequence[str]
-    ) -> str:
+    ) -> tuple[ArrayDir, str]:
         first = elements[0][0]
         record = record_of(elements, self.command, cluster=self.limits(first.resources).cluster)
         options = self._dependency(first, waits)
@@ -129,7 +132,7 @@ class Submitter:
             answer = self._sbatch(record, throttle, options)
         if not answer.ok:
             raise LaunchError(f"sbatch refuses the jobs: {answer.error}")
-        return _id_in(answer)
+        return self.arrays.files.array(record.array), _id_in(answer)
 
     def _sbatch(
         self, record: ArrayRecord, throttle: int | None, options: Sequence[str]
@@ -140,7 +143,7 @@ class Submitter:
         script = batch_script(record, array, throttle=throttle, cwd=os.getcwd())
         with self.arrays.submitting() as lock:
             array.create(record, script)
-            answer = client.ask(*sbatch_command(array.script, options), pass_fds=(lock,))
+            answer = client.act(*sbatch_command(array.script, options), pass_fds=(lock,))
             if answer.ok:
                 array.note_id(_id_in(answer))
         return answer
