@@ -44,6 +44,8 @@ class Case:
     resources: Resources
     processes: int = 1
     max_rss_gib: float | None = None
+    teacher_of: str | None = None
+    """The sweep file that trains it as its teacher; None for all other trials."""
 
     def command(self, name: str, *arguments: str) -> str:
         """A command of deit-launch about this sweep."""
@@ -53,6 +55,15 @@ class Case:
     def with_setting(self, setting: str) -> str:
         """The sweep's own command with one more setting."""
         return f"{self.sweep_command} --set {setting}"
+
+    def other_trial(self, text: str, field: str, value: str) -> Advice:
+        """Another trial in its place, which differs in one field of its config."""
+        if self.teacher_of is None:
+            return Advice(f"{text}:", self.with_setting(f"{field}={value}"))
+        edit = f"`teacher: {{set: {{{field}: {value}}}}}` in {self.teacher_of}"
+        return Advice(
+            f"{text}: edit {edit} (--set changes its students alone), then:", self.sweep_command
+        )
 
 
 def advise(case: Case) -> Advice | None:
@@ -90,8 +101,8 @@ def _crashed(case: Case) -> Advice:
 def _diverged(case: Case) -> Advice:
     if case.config is None:
         return _crashed(case)
-    text = "the same would happen again; as another trial, with half the learning rate:"
-    return Advice(text, case.with_setting(f"optim.lr={case.config.optim.lr / 2:g}"))
+    text = "the same would happen again; as another trial, with half the learning rate"
+    return case.other_trial(text, "optim.lr", f"{case.config.optim.lr / 2:g}")
 
 
 def _gpu_memory(case: Case) -> Advice:
@@ -99,8 +110,8 @@ def _gpu_memory(case: Case) -> Advice:
     if size is None:
         text = "it takes one image at a time already; on a GPU with more memory:"
         return Advice(text, case.command("retry", case.trial_id))
-    text = "as another trial, with the same batch in smaller parts:"
-    return Advice(text, case.with_setting(f"{SETTING}={size}"))
+    text = "as another trial, with the same batch in smaller parts"
+    return case.other_trial(text, SETTING, f"{size}")
 
 
 def _host_memory(case: Case) -> Advice:

@@ -12,6 +12,7 @@ from typing import Any
 from deit_core.records import PlannedTrial, PlanRecord
 from launcher.backends.base import Backend
 from launcher.observe import ACTIVE, NOTHING, Observation, observe
+from launcher.scheduler_words import UNTIL_RESUMED, starting_on, waiting_words
 from launcher.sweep_dir import SweepDir
 from launcher.trial_dirs import own_paths
 
@@ -59,15 +60,21 @@ class Row:
 
     @property
     def shown_state(self) -> str:
-        """The state in tables, where a paused trial is told from one that waits for its turn."""
-        return "paused" if self.held else self.state
+        """The state in tables, where a queued trial is told from one that is paused or starts."""
+        if self.held:
+            return "paused"
+        starts = self.state == "queued" and starting_on(self.job_detail or "") is not None
+        return "starting" if starts else self.state
 
     @property
     def why(self) -> str | None:
         """Why it is not running, in one line."""
         if self.held:
-            return "held: `deit-launch resume` lets it go on"
-        return self.reason or (self.job_detail if self.state == "queued" else None)
+            return waiting_words(self.job_detail or "") or UNTIL_RESUMED
+        if self.state != "queued" or not self.job_detail:
+            return self.reason
+        waits = waiting_words(self.job_detail)
+        return f"{waits}; before: {self.reason}" if self.reason else waits
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from launcher.backends.base import Capacity
@@ -57,6 +57,8 @@ class Plan:
     size: JobSize
     notes: tuple[str, ...]
     largest_cohort: int
+    resources: Resources = field(default_factory=Resources)
+    """What is asked for."""
     cost: Cost | None = None
     """Predicted; None where nothing is started, or nothing was predicted yet."""
 
@@ -131,6 +133,7 @@ def make_plan(
         size=size,
         notes=(*expansion.notes, *size.notes, *room.notes(starting)),
         largest_cohort=resources.cohort_size,
+        resources=resources,
     )
 
 
@@ -205,7 +208,7 @@ def _settled(trial: Trial, seen: Observation) -> PlannedAction | None:
         why = f"the backend says nothing about job {seen.job.job_id}, so it is left alone"
         return PlannedAction(trial, "keep", why)
     if seen.held:
-        return PlannedAction(trial, "keep", "paused; `deit-launch resume` lets it go on")
+        return PlannedAction(trial, "keep", "paused, until `deit-launch resume`")
     if seen.condition in ("queued", "running"):
         return PlannedAction(trial, "keep", seen.condition)
     return None

@@ -31,6 +31,8 @@ _WORDS = {
 def print_plan(plan: Plan, console: Console, *, trials: bool) -> None:
     """Print what will be done; with `trials`, also the trials themselves."""
     print_lines(console, plan_lines(plan))
+    if trials and plan.jobs:
+        print_lines(console, [f"policy: {POLICY_TEXT}"])
     if trials:
         console.print(_table(plan), soft_wrap=False)
         hidden = len(plan.actions) - MOST_ROWS
@@ -51,10 +53,7 @@ def plan_lines(plan: Plan) -> list[str]:
         lines += [_jobs_line(plan), _resources_line(plan)]
     if plan.cost is not None:
         lines += cost_lines(plan.cost)
-    lines += _why(plan)
-    if plan.jobs:
-        lines.append(f"policy: {POLICY_TEXT}")
-    return lines
+    return lines + _why(plan)
 
 
 def _jobs_line(plan: Plan) -> str:
@@ -64,10 +63,10 @@ def _jobs_line(plan: Plan) -> str:
     ]
     waiting = sum(bool(job.after) for job in plan.jobs)
     tail = f"; {waiting:,} wait for a teacher" if waiting else ""
-    return (
-        f"jobs: {len(plan.jobs):,} ({', '.join(parts)}; "
-        f"trials with the same images and teacher share one, at most {plan.largest_cohort}){tail}"
-    )
+    if plan.largest_cohort > 1:
+        most = plan.largest_cohort
+        parts[-1] += f"; trials with the same images and teacher share one, at most {most}"
+    return f"jobs: {len(plan.jobs):,} ({', '.join(parts)}){tail}"
 
 
 def _resources_line(plan: Plan) -> str:
@@ -75,7 +74,21 @@ def _resources_line(plan: Plan) -> str:
     gpus = f", {count(size.gpus, 'GPU')}" if size.gpus else ""
     at_once = "as many at once as fit" if size.slots is None else f"{size.slots:,} at once"
     several = f"{size.processes:,} processes, " if size.processes > 1 else ""
-    return f"resources: {plan.backend}, {several}{count(size.cpus, 'core')}{gpus} a job, {at_once}"
+    where = f"{plan.backend}, {several}{count(size.cpus, 'core')}{gpus} a job"
+    return f"resources: {where}{_of_cluster(plan)}, {at_once}"
+
+
+def _of_cluster(plan: Plan) -> str:
+    """What only a cluster is told: also the defaults, which hold for all that is not given."""
+    if plan.backend != "slurm":
+        return ""
+    asked = plan.resources
+    partition = (
+        "the default partition" if asked.partition is None else f"partition {asked.partition}"
+    )
+    limit = "the partition's time limit" if asked.time is None else f"time limit {asked.time}"
+    memory = "" if asked.mem_gb is None else f", {asked.mem_gb:g} GB a node"
+    return f" on {count(asked.nodes, 'node')}{memory}, {partition}, {limit}"
 
 
 def _why(plan: Plan) -> list[str]:
@@ -100,7 +113,7 @@ def _why(plan: Plan) -> list[str]:
 def _table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     costs = plan.cost.trials if plan.cost is not None else {}
-    unit = plan.cost.unit if plan.cost is not None else "cost"
+    unit = plan.cost.unit.replace("-hours", " time") if plan.cost is not None else "cost"
     for column in ("trial", "name", "action", "job", unit):
         table.add_column(column, overflow="fold", no_wrap=column != "name")
     jobs = {

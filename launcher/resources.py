@@ -106,6 +106,27 @@ _LAUNCHERS = frozenset(
 """Options that the launcher itself needs."""
 
 
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+
+def _plain_options(options: Any) -> Any:
+    """Refuse names and values that sbatch cannot be given, in plainer words than a union's."""
+    if not isinstance(options, dict):
+        raise ValueError(f"{options!r} is no mapping; write {{mail-type: END, exclusive: true}}")
+    for name, value in options.items():
+        if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+            raise ValueError(
+                f"{name!r} is no option of sbatch; give a long name without its dashes, of small "
+                f"letters, digits and hyphens, such as mail-type"
+            )
+        text = isinstance(value, str) and bool(value.strip()) and len(value.splitlines()) == 1
+        if not text and not isinstance(value, int):
+            raise ValueError(
+                f"{name} is {value!r}; give text, a whole number or true/false, on one line"
+            )
+    return options
+
+
 def _not_ours(options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
     for name in options:
         if name in _OURS:
@@ -118,7 +139,7 @@ def _not_ours(options: dict[str, str | int | bool]) -> dict[str, str | int | boo
 PositiveInt = Annotated[int, Field(gt=0)]
 Word = Annotated[str, AfterValidator(_one_line)]
 SbatchOption = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
-SbatchValue = bool | int | Annotated[str, AfterValidator(_one_line)]
+SbatchOptions = dict[SbatchOption, bool | int | str]
 
 
 class Resources(BaseModel):
@@ -163,10 +184,12 @@ class Resources(BaseModel):
     """Nodes that must not be used, as `sbatch --exclude` takes them ("node[3-5],node9")."""
     comment: Word | None = None
     """Kept by SLURM with each job."""
-    sbatch: Annotated[dict[SbatchOption, SbatchValue], AfterValidator(_not_ours)] = {}
+    sbatch: Annotated[
+        SbatchOptions, BeforeValidator(_plain_options), AfterValidator(_not_ours)
+    ] = {}
     """Further options of sbatch by their long names ({"mail-type": "END", "exclusive": true})."""
     setup: Annotated[tuple[Word, ...], BeforeValidator(_as_lines)] = ()
-    """Shell lines that a SLURM job runs first ("module load cuda")."""
+    """Shell lines that a SLURM job runs first ("module load cuda"); one that fails ends the job."""
     cohort: Annotated[bool | PositiveInt, BeforeValidator(_valid_cohort)] = True
     """Most trials that share one job, its images and its teacher; true: 8; false or 1: none."""
 

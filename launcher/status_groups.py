@@ -66,10 +66,10 @@ def _varies(axis: str, trials: Sequence[PlannedTrial]) -> bool:
 
 
 def group_rows(rows: Iterable[Row], field: str) -> list[Group]:
-    """Rows by their value of a field, in plan order; teachers, which no axis touches, apart."""
+    """Rows by their value of a field, in plan order; teachers, which nothing is swept of, apart."""
     members: dict[str, list[Row]] = {}
     for row in rows:
         shown = str(row.seed) if field == SEED else value(row.swept.get(field))
-        label = TEACHER if row.role == "teacher" and field != SEED else shown
+        label = TEACHER if row.role == "teacher" else shown
         members.setdefault(label, []).append(row)
     return [Group(label, tuple(rows)) for label, rows in members.items()]

@@ -16,6 +16,7 @@ WIDTH_OF_FILES = 10_000
 STATE_STYLES = {
     "completed": "green",
     "running": "cyan",
+    "starting": "cyan",
     "queued": "blue",
     "failed": "bold red",
     "damaged": "bold red",

@@ -40,4 +40,12 @@ def _one_line() -> Iterator[None]:
             raise
         command = error.ctx.command_path if error.ctx else "deit-launch"
         message = f"{message[:1].lower()}{message[1:].removesuffix('.')}"
+        if message.startswith("got unexpected extra argument") and _takes_sweep(error.ctx):
+            message += "; a sweep is named with --sweep"
         raise UserError(f"{message}; see `{command} --help`") from None
+
+
+def _takes_sweep(context: Any) -> bool:
+    """Whether the command has the option `--sweep`."""
+    command = context.command if context else None
+    return any("--sweep" in option.opts for option in getattr(command, "params", ()))

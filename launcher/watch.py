@@ -93,7 +93,7 @@ def _describe(row: Row) -> str:
     if row.state == "completed":
         return f"completed, top-1 {number(row.val_top1, 2)} %"
     if row.state == "running":
-        return f"running (attempt {row.attempt})"
+        return f"running (attempt {max(1, row.attempt)})"  # 0 until its process has said so
     return f"{row.state}{': ' + row.reason if row.reason else ''}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,9 +20,10 @@ from launcher.evidence import Evidence, gather_evidence
 from launcher.logs import follow_pointer
 from launcher.observe import NOTHING, Condition, Observation, observe
 from launcher.resources import Resources
+from launcher.scheduler_words import STARTING, UNTIL_RESUMED, waiting_words
 from launcher.siblings import attempts_beside, bad_nodes
 from launcher.sweep_dir import SweepDir, is_latest
-from launcher.text import count, duration
+from launcher.text import duration
 from launcher.trial_dirs import own_paths
 
 WHY_SCHEMA_VERSION = 1
@@ -57,8 +59,10 @@ class Why:
     state: Condition
     cause: Cause | None
     reason: str | None
+    held: bool
+    """Whether it is paused: queued, until `deit-launch resume`."""
     waiting: str | None
-    """Why it does not run, in the scheduler's words."""
+    """Why a queued trial does not run yet, with the scheduler's own word in brackets."""
     step: int
     total_steps: int | None
     exit_code: int | None
@@ -98,6 +102,7 @@ def look_into(sweep_dir: SweepDir, planned: PlannedTrial, backend: Backend) -> W
         state=seen.condition,
         cause=_cause(seen, last),
         reason=_reason(seen, last),
+        held=seen.held,
         waiting=_waiting(seen),
         step=seen.status.step,
         total_steps=seen.status.total_steps,
@@ -157,9 +162,7 @@ def _waiting(seen: Observation) -> str | None:
     if seen.condition != "queued":
         return None
     said = seen.report.detail if seen.report else ""
-    if seen.report and seen.report.held:
-        return f"paused {f'({said})' if said else ''}".strip()
-    return said or "its turn has not come"
+    return waiting_words(said) or (UNTIL_RESUMED if seen.held else "its turn has not come")
 
 
 def _node_history(
@@ -191,6 +194,7 @@ def _advice(
             path=seen.path,
             sweep=None if is_latest(sweep_dir) else sweep_dir.path,
             sweep_command=record.command or "deit-launch sweep",
+            teacher_of=record.source if planned.role == "teacher" else None,
             condition=seen.condition,
             cause=_cause(seen, last),
             held=bool(seen.report and seen.report.held),
@@ -207,16 +211,18 @@ def _advice(
 
 def why_lines(why: Why) -> list[str]:
     """What is known, the most important first."""
-    lines = [f"{why.trial_id} ({why.name}): {why.state}{_how_far(why)}"]
+    starts = why.waiting is not None and why.waiting.startswith(STARTING)
+    state = "paused" if why.held else "starting" if starts else why.state
+    lines = [f"{why.trial_id} ({why.name}): {state}{_how_far(why)}"]
     if why.waiting is not None:
-        lines.append(f"waits: {why.waiting}")
+        lines.append(f"{'now' if starts else 'waits'}: {why.waiting}")
     if why.cause is not None and why.state not in ("completed", "running"):
         label = "cause" if why.state == "failed" else "last attempt"
         lines.append(f"{label}: {CAUSE_WORDS[why.cause]}")
-    if why.reason is not None:
+    if why.reason is not None and not any(line.endswith(f": {why.reason}") for line in lines):
         lines.append(f"reason: {why.reason}")
     lines += [f"evidence: {' · '.join(found)}"] if (found := list(_evidence_words(why))) else []
-    lines += _attempt_lines(why.attempts)
+    lines += _attempt_lines(why)
     lines += _node_lines(why)
     if why.traceback:
         lines += [f"last traceback ({why.log}):", *(f"  {line}" for line in why.traceback)]
@@ -245,18 +251,24 @@ def _evidence_words(why: Why) -> Iterator[str]:
         yield f"largest process {why.max_rss_gib:.1f} GiB"
 
 
-def _attempt_lines(attempts: Sequence[AttemptRecord]) -> list[str]:
-    if not attempts:
+def _attempt_lines(why: Why) -> list[str]:
+    if not why.attempts:
         return []
     rows = [("attempt", "job", "nodes", "steps", "took", "ended by")]
-    newest = attempts[-1].number
-    rows += [_attempt_row(attempt, newest) for attempt in attempts]
+    rows += [_attempt_row(attempt) for attempt in why.attempts[:-1]]
+    newest = why.attempts[-1]
+    runs = why.state == "running" and newest.ended_unix_s is None
+    rows.append(_running_row(newest, why.step) if runs else _attempt_row(newest))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
-def _attempt_row(attempt: AttemptRecord, newest: int) -> tuple[str, str, str, str, str, str]:
-    unseen = "not ended, or nobody saw it" if attempt.number == newest else "nobody saw it end"
+def _running_row(attempt: AttemptRecord, step: int) -> tuple[str, str, str, str, str, str]:
+    so_far = attempt.model_copy(update={"last_step": step, "ended_unix_s": time.time()})
+    return (*_attempt_row(so_far)[:-1], "running")
+
+
+def _attempt_row(attempt: AttemptRecord) -> tuple[str, str, str, str, str, str]:
     ended = attempt.ended_unix_s
     last_step = "?" if attempt.last_step is None else f"{attempt.last_step}"
     return (
@@ -265,7 +277,7 @@ def _attempt_row(attempt: AttemptRecord, newest: int) -> tuple[str, str, str, st
         ",".join(attempt.nodes) or "-",
         f"{attempt.first_step}-{last_step}",
         duration(None if ended is None else ended - attempt.started_unix_s),
-        attempt.cause or unseen,
+        attempt.cause or "nobody saw it end",
     )
 
 
@@ -273,14 +285,11 @@ def _node_lines(why: Why) -> list[str]:
     failures = sum(attempt.cause in _BLAMED for attempt in why.attempts)
     lines = []
     for one in why.nodes:
-        more = (
-            f", {one.sweep_failures} in the whole sweep"
-            if one.sweep_failures > one.failures
-            else ""
+        here = f"{one.failures:,} of this trial" + (
+            f" (of {failures:,})" if failures > one.failures else ""
         )
+        all_ = f", {one.sweep_failures:,} of all trials of the sweep"
+        more = all_ if one.sweep_failures > one.failures else ""
         avoided = "; the sweep avoids it from now on" if one.avoided else ""
-        lines.append(
-            f"node {one.node}: {one.failures} of {count(failures, 'failure')} of this trial"
-            f"{more}{avoided}"
-        )
+        lines.append(f"failures on {one.node}: {here}{more}{avoided}")
     return lines

@@ -29,6 +29,8 @@ def start_backend(name: str | None, runs: Path, partition: str | None = None) ->
     from launcher.backends.registry import default_backend, open_backend
     from launcher.errors import LaunchError
 
+    if partition is not None and not partition.strip():
+        raise LaunchError("--partition is empty; name one (`sinfo -s` lists them), or leave it out")
     if partition is not None and name not in (None, "slurm"):
         raise LaunchError(
             f"--partition {partition} is for slurm, and --backend {name} is given; "
@@ -131,3 +133,9 @@ def sweep_argument(sweep_dir: SweepDir) -> str:
     from launcher.sweep_dir import is_latest
 
     return "" if is_latest(sweep_dir) else f" {readable(sweep_dir.path)}"
+
+
+def sweep_option(sweep_dir: SweepDir) -> str:
+    """The same for a command that names trials first."""
+    folder = sweep_argument(sweep_dir)
+    return f" --sweep{folder}" if folder else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from launcher.commands.common import readable, sweep_argument
+from launcher.commands.common import readable, sweep_argument, sweep_option
 
 if TYPE_CHECKING:
     from launcher.backends.base import Backend
@@ -62,9 +62,19 @@ def stay_with(sweep_dir: SweepDir, backend: Backend, by: str | None = None) -> N
         typer.echo(f"\nsweep continues; re-attach: {again}, or the same command again")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     print_snapshot(snapshot, console, by or group_field(None, monitor.plan))
-    print_next(sweep_dir)
+    failed = [row.trial_id for row in snapshot.rows if row.state == "failed"]
+    if failed:
+        _print_what_of_failed(failed[0], sweep_dir)
+    if len(failed) < len(snapshot.rows):
+        print_next(sweep_dir)
     if not snapshot.all_completed():
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _print_what_of_failed(trial_id: str, sweep_dir: SweepDir) -> None:
+    option = sweep_option(sweep_dir)
+    typer.echo(f"why it failed: deit-launch why {trial_id}{option}")
+    typer.echo(f"to try again:  deit-launch retry --failed{option}")
 
 
 def print_next(sweep_dir: SweepDir) -> None:

@@ -126,7 +126,7 @@ def tensorboard(
     sweep: SweepArgument = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one.")] = 6006,
 ) -> None:
-    """Show a sweep's curves in TensorBoard, on this machine alone, until Ctrl-C."""
+    """Show a sweep's curves in TensorBoard. On this machine alone, until Ctrl-C."""
     from launcher.sweep_dir import open_sweep
 
     folder = open_sweep(sweep).tensorboard

@@ -12,8 +12,8 @@ from launcher.commands.common import (
     choose,
     confirm,
     note_lost,
-    sweep_argument,
     sweep_backend,
+    sweep_option,
 )
 from launcher.commands.completion import complete_cause
 from launcher.commands.following import report_start
@@ -47,7 +47,7 @@ def retry(
     yes: Yes = False,
     sweep: SweepOption = None,
 ) -> None:
-    """Start failed or cancelled trials again, from their last checkpoint."""
+    """Start failed or cancelled trials again. They go on from their last checkpoint."""
     from launcher.control import forget_progress
     from launcher.control import retry as retry_trials
     from launcher.errors import LaunchError
@@ -91,7 +91,7 @@ def cancel(
 
 
 def pause(trials: Trials = None, all_: Every = False, sweep: SweepOption = None) -> None:
-    """Keep trials that wait from running; those that run save, and wait until `resume`."""
+    """Let trials wait until `resume`. Those that run save first."""
     from launcher.holding import pause as pause_trials
     from launcher.sweep_dir import open_sweep
 
@@ -103,7 +103,9 @@ def pause(trials: Trials = None, all_: Every = False, sweep: SweepOption = None)
         return
     _print_held("paused", held)
     if held.running:
-        typer.echo(f"they run, and save first: {_named(held.running)}")
+        several = len(held.running) > 1
+        words = "these run, and save" if several else "this one runs, and saves"
+        typer.echo(f"{words} first: {_named(held.running)}")
     typer.echo(f"to continue: deit-launch resume {_same(chosen, sweep_dir)}")
 
 
@@ -125,7 +127,7 @@ def throttle(
     most: Annotated[str, typer.Argument(metavar="N", help="Jobs at once, or `none` for no limit.")],
     sweep: SweepOption = None,
 ) -> None:
-    """Let at most N jobs of a sweep run at once, from now on; none that runs is stopped."""
+    """Let at most N jobs of a sweep run at once. None that runs is stopped."""
     from launcher.errors import LaunchError
     from launcher.holding import throttle as throttle_sweep
     from launcher.sweep_dir import open_sweep
@@ -140,7 +142,7 @@ def throttle(
         typer.echo("as many jobs run at once as fit; a later `sweep` keeps this")
     else:
         typer.echo(f"at most {count(limit, 'job')} at once; a later `sweep` keeps this")
-        typer.echo("to lift it: deit-launch throttle none")
+        typer.echo(f"to lift it: deit-launch throttle none{sweep_option(sweep_dir)}")
 
 
 def _print_held(word: str, held: Held) -> None:
@@ -157,6 +159,5 @@ def _named(trial_ids: Collection[str]) -> str:
 
 def _same(chosen: list[str] | None, sweep_dir: SweepDir) -> str:
     """What names the same trials in another command."""
-    folder = sweep_argument(sweep_dir)
     named = "--all" if chosen is None else " ".join(chosen) if len(chosen) <= 3 else "TRIAL…"
-    return named + (f" --sweep{folder}" if folder else "")
+    return named + sweep_option(sweep_dir)

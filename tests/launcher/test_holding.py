@@ -48,7 +48,7 @@ def test_a_sweep_leaves_paused_trials_and_says_so(runs, local, tmp_path):
     gate.touch()
     again = sweep_once(runs, file, local)
     assert again.plan.counts() == {"keep": 1}
-    assert "queued or running: 1 trial: paused; `deit-launch resume` lets it go on" in plan_lines(
+    assert "queued or running: 1 trial: paused, until `deit-launch resume`" in plan_lines(
         preview(runs, request_for(file), local)
     )
     assert not local.runner_is_alive()

@@ -154,6 +154,38 @@ def test_sweep_watch_then_again(runs, tmp_path):
     assert "nothing to start" in out
 
 
+def test_help_has_whole_sentences():
+    shown = CliRunner().invoke(cli.app, ["--help"], terminal_width=80).stdout
+    assert "..." not in shown.replace("[ARGS]...", "")
+
+
+def test_a_sweep_that_failed_is_asked_about_not_reported(runs, local, tmp_path):
+    outcome = sweep_once(runs, write_sweep(tmp_path, seeds="[0]"), local)
+    wait_for(outcome)
+    (run,) = runs_of(outcome)
+    run.summary_file.unlink()
+    failed = {"state": "failed", "failure": "diverged", "reason": "loss is nan at step 3"}
+    run.write_status(run.read_status().model_copy(update=failed))
+    code, out, _ = call("status", outcome.sweep_dir.path, "--watch")
+    assert code == 3
+    option = f"--sweep {outcome.sweep_dir.path.relative_to(tmp_path)}"
+    assert f"why it failed: deit-launch why {run.path.name} {option}\n" in out
+    assert f"to try again:  deit-launch retry --failed {option}\n" in out
+    assert "deit-report" not in out
+
+
+def test_a_damaged_trial_says_what_to_do(runs, local, tmp_path):
+    file = write_sweep(tmp_path, seeds="[0]")
+    outcome = sweep_once(runs, file, local)
+    wait_for(outcome)
+    (run,) = runs_of(outcome)
+    for damaged in (run.trial_file, run.config_file, run.summary_file):
+        damaged.unlink()
+    code, _, error = call("sweep", file)
+    assert code == 2
+    assert error.endswith("trial.json is missing; delete the folder and run the sweep again")
+
+
 def test_some_failed_is_exit_3(runs, local, tmp_path):
     file = write_sweep(tmp_path, seeds="[0, 1]")
     outcome = hold(runs, file, local, tmp_path / "gate")
@@ -222,6 +254,8 @@ def test_advice_names_the_command_that_was_given(runs, tmp_path, monkeypatch, co
         (["--bogus"], "no such option: --bogus; see `deit-launch --help`"),
         (["sweep"], "missing argument 'file'; see `deit-launch sweep --help`"),
         (["train", "x", "--watch"], "no such option: --watch"),
+        (["why", "x", "runs/y"], "(runs/y); a sweep is named with --sweep; see"),
+        (["sweep", "x", "--partition", ""], "--partition is empty; name one"),
     ],
 )
 def test_mistakes_in_options_are_one_line(arguments, message):

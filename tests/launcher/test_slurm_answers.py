@@ -207,6 +207,30 @@ def test_what_they_fill_in_is_asked_for_again_by_a_job_that_has_none_of_them(
     assert all("#SBATCH --reservation=friday" in script for script in scripts)
 
 
+def test_doctor_refuses_what_a_sweep_would_refuse(backend, programs):
+    def request(**named):
+        [check] = [one for one in backend.checks(Resources(**named)) if one.name == "request"]
+        return check
+
+    assert request(account="mine").ok
+    refuses = (
+        "printf 'sbatch: error: Invalid account or account/partition combination\\n' >&2; exit 1"
+    )
+    programs("sbatch", "", refuses)
+    programs("sacctmgr", "mine\n")
+    check = request(account="nope")
+    assert not check.ok
+    assert check.detail.endswith("resources.account is 'nope', valid: mine")
+
+
+def test_doctor_says_of_an_unknown_partition_which_there_are_and_no_more(backend):
+    checks = backend.checks(Resources(partition="gpuu"))
+    [bad] = [check for check in checks if not check.ok]
+    assert bad.name == "partition gpuu"
+    assert bad.detail.endswith('valid: gpu; did you mean "gpu"?')
+    assert not {check.name for check in checks} & {"preemption", "node names", "GPU isolation"}
+
+
 def test_a_runs_folder_that_cannot_be_written_is_refused(programs):
     with pytest.raises(LaunchError, match=r"cannot write in /proc/version, where the runs folder"):
         SlurmBackend(Path("/proc/version/runs")).check(Resources())

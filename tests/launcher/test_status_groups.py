@@ -53,6 +53,15 @@ def test_the_mean_is_of_completed_trials_and_says_of_how_many():
     assert teacher.label == "teacher"
 
 
+def test_teachers_are_apart_in_every_grouping():
+    rows = [
+        depth(0, None, role="teacher", state="completed", val_top1=99.0),
+        depth(0, 1, state="completed", val_top1=80.0),
+    ]
+    groups = {group.label: group.mean_top1 for group in group_rows(rows, "seed")}
+    assert groups == {"teacher": 99.0, "0": 80.0}
+
+
 def test_tables_begin_with_the_groups():
     rows = [
         depth(0, 1, state="completed", val_top1=80.0),
@@ -63,5 +72,5 @@ def test_tables_begin_with_the_groups():
     assert lines[2].split() == ["depth", "trials", "states", "mean", "top-1", "%", "of"]
     assert lines[3].split() == ["1", "1", "1", "completed", "80.00", "n=1"]
     assert lines[4].split() == ["2", "2", *["1", "paused", "·", "1", "queued", "-", "n=0"]]
-    assert "queued: 1 trial (000000000002): PENDING (Priority)" in lines
-    assert any(line.startswith("paused: 1 trial (000000000001): held") for line in lines)
+    assert "queued: 1 trial (000000000002): other jobs go first (Priority)" in lines
+    assert any(line.startswith("paused: 1 trial (000000000001): until") for line in lines)

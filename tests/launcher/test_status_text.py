@@ -82,6 +82,16 @@ def test_reasons_are_whole_and_grouped():
     assert "failed: 1 trial (000000000007): loss is nan" in lines
 
 
+def test_a_queued_trial_with_nodes_is_starting_and_what_was_comes_second():
+    late = {"state": "queued", "job_detail": "RUNNING on n1", "reason": "reached the time limit"}
+    lines = shown([row(0, **late), row(1, state="queued", held=True)])
+    assert lines[0] == "s: 1 paused · 1 starting"
+    assert "starting: 1 trial (000000000000): starting on n1; before: reached the time limit" in (
+        lines
+    )
+    assert "paused: 1 trial (000000000001): until `deit-launch resume`" in lines
+
+
 def test_a_single_reason_keeps_its_path():
     assert shown([failed(3)])[-1].endswith(LONG.format("000000000003"))
 

@@ -81,7 +81,7 @@ def test_pause_resume_and_throttle_say_what_they_did(runs, local, tmp_path):
     assert call("pause", first, *option)[1].splitlines() == [
         f"paused: {first}",
         f"paused with them, as they share their jobs: {second}",
-        f"they run, and save first: {first}, {second}",
+        f"these run, and save first: {first}, {second}",
         f"to continue: deit-launch resume {first} --sweep {option[1].relative_to(tmp_path)}",
     ]
     assert "nothing to pause" in call("pause", first, *option)[1]
@@ -94,7 +94,10 @@ def test_pause_resume_and_throttle_say_what_they_did(runs, local, tmp_path):
     (tmp_path / "gate").touch()
     assert call("resume", "--all", *option)[1] == f"resumed: {first}, {second}\n"
     assert "nothing to resume" in call("resume", "--all", *option)[1]
-    assert "at most 3 jobs at once" in call("throttle", "3", *option)[1]
+    assert call("throttle", "3", *option)[1].splitlines() == [
+        "at most 3 jobs at once; a later `sweep` keeps this",
+        f"to lift it: deit-launch throttle none --sweep {option[1].relative_to(tmp_path)}",
+    ]
     assert "as many jobs run at once as fit" in call("throttle", "none", *option)[1]
     for given in ("0", "-1", "many", "1.5"):
         code, _, error = call("throttle", *option, "--", given)

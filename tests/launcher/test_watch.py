@@ -5,12 +5,13 @@ import pty
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 from launch_support import FAKE_TRAINER, started, until
 from sweeps_for_tests import hold, runs_of, wait_for, write_sweep
 
 from launcher.monitor import Monitor
-from launcher.watch import Changes
+from launcher.watch import Changes, _describe
 
 PROGRAM = f"""
 from launcher.backends import local
@@ -36,6 +37,7 @@ def test_lines_tell_of_states_at_once_and_of_evaluations_now_and_then(runs, loca
         run.write_status(run.read_status().model_copy(update=update))
 
     assert [line.split(": ")[1] for line in news()] == ["running"]
+    assert _describe(replace(monitor.look().rows[0], attempt=0)) == "running (attempt 1)"
     assert news() == []
     for second in range(1, 10):
         now[0] = float(second)

@@ -98,7 +98,7 @@ def test_a_gpu_that_is_too_small(sweep_dir, run):
     full = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
     assert said[2].startswith(f"reason: out of GPU memory before its first step: {full}; --set")
     assert "evidence: exit code 1 · largest process 3.2 GiB" in said
-    assert "node gpu17: 2 of 2 failures of this trial" in said
+    assert "failures on gpu17: 2 of this trial" in said
     assert [line.split()[:3] for line in said if "gpu_memory" in line] == [
         ["1", "12_3", "gpu17"],
         ["2", "12_3", "gpu17"],
@@ -141,6 +141,28 @@ def test_what_will_not_help_twice(sweep_dir, run):
     assert said[-1].strip() == f"{COMMAND} --set optim.lr={rate:g}"
 
 
+@pytest.mark.parametrize(
+    ("ending", "said", "field"),
+    [
+        (Ending(1), CUDA, "train.micro_batch_size: 4"),
+        (Ending(1), "", "optim.lr: "),
+    ],
+)
+def test_a_teacher_is_changed_in_its_sweep_file(sweep_dir, run, ending, said, field):
+    record = sweep_dir.read_plan()
+    teacher = record.trials[0].model_copy(update={"role": "teacher"})
+    update = {"trials": (teacher,), "source": "sweeps/x.yaml"}
+    write_json(sweep_dir.plan_file, record.model_copy(update=update).model_dump(mode="json"))
+    more = {} if said else {"state": "failed", "failure": "diverged", "reason": "loss is nan"}
+    progress = attempt(run, ending, said=said, **more)
+    if said:  # the second time settles it
+        attempt(run, ending, said=said, progress=progress)
+    *_, advice, command_ = lines(sweep_dir)
+    assert f"edit `teacher: {{set: {{{field}" in advice
+    assert "in sweeps/x.yaml" in advice
+    assert command_ == f"  {COMMAND}"
+
+
 def test_a_mistake_is_mended_and_tried_again(sweep_dir, run):
     attempt(run, Ending(2), said="error: data.root: /data is no folder\n")
     said = lines(sweep_dir)
@@ -165,7 +187,7 @@ def test_a_node_that_fails_is_named_for_the_trial_and_the_sweep(sweep_dir, run):
     lost = sound.model_copy(update={"number": 2, "nodes": ("gpu17",), "cause": "crashed"})
     note_end(other, lost)
     found = (
-        "node gpu17: 2 of 2 failures of this trial, 3 in the whole sweep; "
+        "failures on gpu17: 2 of this trial, 3 of all trials of the sweep; "
         "the sweep avoids it from now on"
     )
     queued = JobReport("queued", "PENDING (Resources)")
@@ -173,7 +195,7 @@ def test_a_node_that_fails_is_named_for_the_trial_and_the_sweep(sweep_dir, run):
     assert found in said
     assert said[:3] == [
         f"{run.path.name} (seed=0): queued at step 20 of 900",
-        "waits: PENDING (Resources)",
+        "waits: its turn, once nodes are free (Resources)",
         "last attempt: its node failed",
     ]
 
@@ -184,7 +206,8 @@ def test_every_condition_has_its_say(sweep_dir, run):
     note = TrialJob(tag="job", backend="slurm", job_id="1", submitted_unix_s=1.0)
     record_job(note, [run.path])
     said = lines(sweep_dir, queued)
-    assert said[1] == "waits: paused (PENDING (JobHeldUser))"
+    assert said[0].endswith(": paused")
+    assert said[1] == "waits: until `deit-launch resume` (JobHeldUser)"
     assert said[-1] == f"  deit-launch resume {run.path.name} {on(sweep_dir)}"
     run.write_status(StatusRecord(state="preempted", attempt=1, reason="stopped by SIGTERM"))
     assert command(sweep_dir) == f"deit-launch retry {run.path.name} {on(sweep_dir)}"
@@ -193,6 +216,36 @@ def test_every_condition_has_its_say(sweep_dir, run):
     run.metrics_file.write_text("")
     run.config_file.unlink()
     assert command(sweep_dir) == f"rm -r {run.path} && {COMMAND}"
+
+
+def test_a_queued_trial_that_slurm_runs_already_is_starting(sweep_dir, run):
+    attempt(run, Ending(None, cause="timeout"), step=1)
+    said = lines(sweep_dir, JobReport("running", "RUNNING on gpu3"))
+    assert said[0].endswith(": starting at step 1 of 900")
+    assert said[1] == "now: starting on gpu3"
+    assert (
+        look_into(
+            sweep_dir,
+            sweep_dir.read_plan().trials[0],
+            Cluster(JobReport("running", "RUNNING on gpu3")),
+        ).state
+        == "queued"
+    )
+
+
+def test_an_attempt_that_runs_says_so(sweep_dir, run):
+    note_start([run.path], START)
+    run.write_status(StatusRecord(state="running", attempt=1, step=12, total_steps=900))
+    with run.lock():
+        [row] = [line for line in lines(sweep_dir) if line.startswith("1 ")]
+    assert (row.split()[3], row.split()[-1]) == ("0-12", "running")
+
+
+def test_nothing_is_said_twice(sweep_dir, run):
+    attempt(run, Ending(None, cause="paused"), step=10)
+    said = lines(sweep_dir, JobReport("queued", "PENDING (JobHeldUser)", held=True))
+    assert "last attempt: paused by the user" in said
+    assert not any(line.startswith("reason") for line in said)
 
 
 def test_completed_needs_nothing(sweep_dir, run):
@@ -225,7 +278,7 @@ def test_the_schema_of_json_is_frozen(sweep_dir, run):
     attempt(run, Ending(1), said=CUDA)
     found = look_into(sweep_dir, sweep_dir.read_plan().trials[0], Cluster()).as_json()
     assert set(json.loads(json.dumps(found))) == {
-        "schema_version", "trial_id", "name", "state", "cause", "reason", "waiting", "step",
+        "schema_version", "trial_id", "name", "state", "cause", "reason", "held", "waiting", "step",
         "total_steps", "exit_code", "signal", "scheduler", "max_rss_gib", "attempts", "nodes",
         "traceback", "log", "advice",
     }  # fmt: skip

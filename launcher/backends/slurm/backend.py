@@ -23,7 +23,7 @@ from launcher.backends.slurm.checks import (
 from launcher.backends.slurm.feasibility import refuse_impossible, smallest_node
 from launcher.backends.slurm.forecast import arrays_text, start_text
 from launcher.backends.slurm.partitions import read_partitions
-from launcher.backends.slurm.site_defaults import with_site_defaults
+from launcher.backends.slurm.site_defaults import with_site_defaults, with_variables
 from launcher.backends.slurm.submission import Submitter, record_of
 from launcher.errors import LaunchError
 from launcher.job_size import JobSize, scheduled_size
@@ -132,12 +132,19 @@ class SlurmBackend:
         if shutil.which("scontrol") is None:  # in a job, on a site that has it on login nodes only:
             client.require_slurm()  # what is submitted again from there was checked before
             return warnings(runs)
+        try:
+            self._refuse(resources)
+        except LaunchError as error:
+            raise LaunchError(with_variables(str(error), resources)) from None
+        return warnings(runs)
+
+    def _refuse(self, resources: Resources) -> None:
+        """Refuse what the cluster would never run. Raises LaunchError."""
         partitions = read_partitions()
         size = scheduled_size(resources, smallest_node(partitions, resources))
         refuse_impossible(resources, size, partitions)
         refuse_longer_than_qos(resources, partitions)
         refuse_by_sbatch(self._test(_sample(resources, size)), resources, partitions)
-        return warnings(runs)
 
     def node(self, resources: Resources) -> Capacity | None:
         """The smallest node with GPUs that a job may get; the smallest of all without GPUs.
@@ -182,7 +189,21 @@ class SlurmBackend:
         """What `doctor` says about the cluster."""
         from launcher.backends.slurm.doctor import examine
 
-        return examine(self.runs, resources, submit=submit)
+        checks = examine(self.runs, resources, submit=submit)
+        return [*checks, *(self._request(resources) if all(one.ok for one in checks) else ())]
+
+    def _request(self, resources: Resources) -> list[Check]:
+        """Whether SLURM would take a job of what is named, in the words that `sweep` has."""
+        named = resources.model_dump(include={"partition", "account", "qos"}, exclude_none=True)
+        if not named:
+            return []
+        try:
+            # Any time and no GPU: that is the sweep's to say.
+            self.check(self.settle(resources.model_copy(update={"time": None, "gpus_per_node": 0})))
+        except LaunchError as error:
+            return [Check("request", False, str(error))]
+        asked = ", ".join(f"{name} {value}" for name, value in named.items())
+        return [Check("request", True, f"a job of {asked} would be taken")]
 
 
 def _sample(resources: Resources, size: JobSize) -> Job:

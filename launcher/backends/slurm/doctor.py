@@ -14,8 +14,9 @@ from pathlib import Path
 
 from launcher.backends.base import Check
 from launcher.backends.slurm.client import ask, queue_by_name
+from launcher.backends.slurm.feasibility import valid_names
 from launcher.backends.slurm.limits import read_limits
-from launcher.backends.slurm.partitions import Partition, chosen, read_partitions
+from launcher.backends.slurm.partitions import Partition, chosen, read_partitions, visible
 from launcher.backends.slurm.policy_checks import check_policies
 from launcher.errors import LaunchError
 from launcher.file_system import file_system_of, may_be_shared, why_not_shared
@@ -46,6 +47,9 @@ def examine(runs: Path, resources: Resources, *, submit: bool) -> list[Check]:
     except LaunchError as error:
         return [*checks, Check("controller", False, str(error))]
     config = read_config()
+    unknown = _unknown(partitions, resources.partition)
+    if unknown:  # of which there is nothing else to say
+        return [*checks, _controller(config), _queue(), *unknown]
     checks += [
         _controller(config),
         _queue(),
@@ -122,12 +126,20 @@ def _limits(resources: Resources) -> Check:
     return Check("limits", True, f"{detail} (user {getpass.getuser()})")
 
 
+def _unknown(partitions: Mapping[str, Partition], names: str | None) -> list[Check]:
+    """The named partitions that there are not."""
+    valid = visible(partitions.values())
+    return [
+        Check(f"partition {name}", False, f"is not on this cluster; {valid_names(name, valid)}")
+        for name in (names or "").split(",")
+        if names is not None and name not in partitions
+    ]
+
+
 def _partitions(partitions: Mapping[str, Partition], names: str | None) -> list[Check]:
     """The named ones; all that can be seen where none is named."""
     if names is not None:
-        unknown = [name for name in names.split(",") if name not in partitions]
-        bad = [Check(f"partition {name}", False, "is not on this cluster") for name in unknown]
-        return [*bad, *(_partition(partition) for partition in chosen(partitions, names))]
+        return [_partition(partition) for partition in chosen(partitions, names)]
     seen = [partition for partition in partitions.values() if not partition.is_hidden]
     return [_partition(partition) for partition in sorted(seen, key=lambda one: one.name)]
 

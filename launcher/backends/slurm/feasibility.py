@@ -212,7 +212,7 @@ def _more_nodes(gpus: int, most: int, resources: Resources) -> str:
     if most == 0:
         return " to train on CPU, or another partition"
     total = gpus * resources.nodes
-    return f" resources.nodes={-(-total // most)}" if total % most == 0 else " and more nodes"
+    return f" --set resources.nodes={total // most}" if total % most == 0 else " and more nodes"
 
 
 def _cores_field(resources: Resources, gpus: int) -> str:

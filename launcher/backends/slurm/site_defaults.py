@@ -29,3 +29,18 @@ def with_site_defaults(resources: Resources, environ: Mapping[str, str] | None =
         if name not in resources.sbatch and (value := given.get(f"SBATCH_{name.upper()}"))
     }
     return resources.model_copy(update={**fields, "sbatch": {**resources.sbatch, **options}})
+
+
+def with_variables(
+    message: str, resources: Resources, environ: Mapping[str, str] | None = None
+) -> str:
+    """A refusal of what variables have filled in, with their names: no sweep file has it."""
+    given = os.environ if environ is None else environ
+    values = {name: getattr(resources, name) for name in _FIELDS}
+    values |= {name: resources.sbatch.get(name) for name in _OPTIONS}
+    blamed = [
+        f"SBATCH_{name.upper()} is {value!r} in the environment"
+        for name, value in values.items()
+        if value and value == given.get(f"SBATCH_{name.upper()}") and name in message.lower()
+    ]
+    return f"{message} ({'; '.join(blamed)})" if blamed else message
