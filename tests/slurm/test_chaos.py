@@ -7,7 +7,7 @@ from chaos.run import options_of, run_in_chaos, run_quietly, table_of
 from slurm_cluster.cluster import SlurmCluster
 
 SEED = 5
-FAULTS = 16
+FAULTS = 17
 
 
 @pytest.mark.chaos

@@ -20,6 +20,9 @@ from chaos.outcome import trials_of
 from deit_core.run_dir import RunDir
 from deit_core.train.checkpoint import CheckpointFile, list_checkpoints
 
+_SUBMISSION_S = 20.0
+"""Within which a call submits again what was lost."""
+
 
 @dataclass
 class World:
@@ -184,6 +187,25 @@ def kill_controller(world: World) -> str | None:
     return f"for {away_s:.1f} s"
 
 
+def kill_controller_at_submission(world: World) -> str | None:
+    """slurmctld is killed before it has saved what was just submitted: it may forget that job."""
+    before = _submitted(world)
+    if kill_supervisor(world) is None:  # a call will submit its trials again
+        return None
+    end = time.monotonic() + _SUBMISSION_S
+    while not (new := _submitted(world) - before):
+        if time.monotonic() > end:
+            return None
+        time.sleep(0.05)
+    world.cluster.restart_slurmctld(kill=True)
+    return f"after the submission of {', '.join(sorted(new))}"
+
+
+def _submitted(world: World) -> set[str]:
+    """Arrays that SLURM has taken."""
+    return {file.parent.name for file in world.runs.glob(".slurm/*/id")}
+
+
 def stop_accounting(world: World) -> str | None:
     """slurmdbd is away for a while."""
     if "slurmdbd" not in world.cluster.pids():
@@ -237,6 +259,7 @@ KINDS: dict[str, Callable[[World], str | None]] = {
     "node failed": fail_node,
     "slurmctld restarted": restart_controller,
     "slurmctld killed": kill_controller,
+    "submission forgotten": kill_controller_at_submission,
     "accounting stopped": stop_accounting,
     "checkpoint truncated": truncate_checkpoint,
     "launcher killed": kill_launcher,

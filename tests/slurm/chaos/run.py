@@ -89,6 +89,7 @@ def run_in_chaos(cluster: SlurmCluster, folder: Path, quiet: Path, seed: int, co
     report.failures += caller.failures
     report.findings = judge(quiet, runs)
     report.findings.twice += [f"{trial}: {pids}" for trial, pids in watcher.twice.items()]
+    report.findings.twice += watcher.after_their_result(trials_of(runs))
     report.calls = caller.calls
     report.took_s = time.monotonic() - began
     return report
