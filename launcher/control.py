@@ -13,7 +13,7 @@ from deit_core.records import StatusRecord
 from deit_core.run_dir import RunDir
 from launcher.backends.base import Backend
 from launcher.errors import LaunchError
-from launcher.live_jobs import jobs_by_owner, observe_sweep
+from launcher.live_jobs import jobs_by_owner, observe_sweep, require_answers
 from launcher.locks import locked
 from launcher.observe import ACTIVE
 from launcher.plan import Wish
@@ -100,12 +100,13 @@ def cancel(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | N
         trial_ids: which; None: all.
 
     Raises:
-        LaunchError: a job did not end.
+        LaunchError: a job did not end, or a scheduler does not answer.
         RunDirError: a run directory cannot be read or written.
     """
     request = read_request(sweep_dir)
     seen = observe_sweep(sweep_dir, request, backend)
     chosen = _with_dependants(request, seen.keys() if trial_ids is None else trial_ids)
+    require_answers([one for name, one in seen.items() if name in chosen], backend)
     targets = {
         name: one for name, one in seen.items() if name in chosen and one.condition in ACTIVE
     }
@@ -140,8 +141,9 @@ def _await_end(backend: Backend, job_ids: set[str]) -> None:
         job_ids = job_ids - ended
         if job_ids and time.monotonic() > deadline:
             raise LaunchError(
-                f"job {min(job_ids)} was asked to stop {PATIENCE_S:.0f} s ago and still runs; "
-                f"look at it with `deit-launch status`"
+                f"job {min(job_ids)} was asked to stop {PATIENCE_S:.0f} s ago and "
+                f"{'still runs' if job_ids & reports.keys() else 'nothing is known of it since'}; "
+                f"it will stop when it sees that: `deit-launch status` shows it"
             )
         time.sleep(_POLL_S if job_ids else 0)
 

@@ -55,6 +55,11 @@ def gather_evidence(leader: RunDir) -> Evidence:
     )
 
 
+def last_lines(log: Path, most: int = 20) -> tuple[str, ...]:
+    """The end of a log, without empty lines; nothing where there is none."""
+    return tuple(line.rstrip() for line in _tail(log).splitlines() if line.strip())[-most:]
+
+
 def _tail(log: Path) -> str:
     try:
         with open(log, "rb") as file:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from deit_core.run_dir import RunDir
 from launcher.backends.base import Backend
 from launcher.causes import CAUSE_WORDS
-from launcher.live_jobs import OwnedJobs, jobs_by_owner, observe_sweep
+from launcher.live_jobs import OwnedJobs, jobs_by_owner, observe_sweep, require_answers
 from launcher.locks import locked
 from launcher.observe import ACTIVE, Observation, owner_of
 from launcher.repair import surviving_status
@@ -39,9 +39,11 @@ def pause(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | No
         trial_ids: which; None: all.
 
     Raises:
+        LaunchError: a scheduler does not answer.
         RunDirError: a run directory, or the queue, cannot be read or written.
     """
     seen = observe_sweep(sweep_dir, read_request(sweep_dir), backend)
+    require_answers(_chosen(seen, trial_ids).values(), backend)
     targets = {
         name: one
         for name, one in _chosen(seen, trial_ids).items()
@@ -62,9 +64,11 @@ def resume(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | N
         trial_ids: which; None: all.
 
     Raises:
+        LaunchError: a scheduler does not answer.
         RunDirError: a run directory, or the queue, cannot be read or written.
     """
     seen = observe_sweep(sweep_dir, read_request(sweep_dir), backend)
+    require_answers(_chosen(seen, trial_ids).values(), backend)
     targets = {name: one for name, one in _chosen(seen, trial_ids).items() if _is_held(one)}
     jobs = jobs_by_owner(targets.values(), backend)
     for each in jobs:  # before they are released: nobody else writes then
@@ -86,10 +90,11 @@ def throttle(sweep_dir: SweepDir, backend: Backend, most: int | None) -> None:
         RunDirError: the plan or the queue cannot be read or written.
     """
     with locked(sweep_dir.lock_file):  # so that no job is submitted with what held before
+        seen = observe_sweep(sweep_dir, read_request(sweep_dir), backend)
+        require_answers(seen.values(), backend)
         plan = sweep_dir.read_plan()
         update = {"resources": {**plan.resources, "max_parallel": most}, "throttled": True}
         sweep_dir.update_plan(plan.model_copy(update=update))
-        seen = observe_sweep(sweep_dir, read_request(sweep_dir), backend)
         live = (one.job for one in seen.values() if one.condition in ACTIVE)
         names = {backend.name, *(job.backend for job in live if job is not None)}
         for name in sorted(names):

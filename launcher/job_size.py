@@ -10,6 +10,7 @@ from launcher.backends.slots import CPUS_VARIABLE
 from launcher.errors import LaunchError
 from launcher.expand import Trial
 from launcher.resources import Resources
+from launcher.text import count
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ def job_size(
     wanted = resources.gpus_per_node
     on_cpu = wanted == 0 or all(trial.config.train.device == "cpu" for trial in trials)
     if capacity is None:
-        return scheduled_size(resources, None if on_cpu else node)
+        size = scheduled_size(resources, None if on_cpu else node)
+        if trials and not on_cpu:
+            _refuse_shared_gpus(resources, size)
+        return size
     if not trials:
         return JobSize(resources.cpus_per_trial, 0, None)
     if not on_cpu and wanted is not None and capacity.gpus == 0:
@@ -71,6 +75,18 @@ def scheduled_size(resources: Resources, node: Capacity | None) -> JobSize:
     else:
         cpus = max(processes, resources.cpus_per_trial)
     return JobSize(cpus, gpus, resources.max_parallel, processes=processes)
+
+
+def _refuse_shared_gpus(resources: Resources, size: JobSize) -> None:
+    """Processes that train together cannot share a GPU: NCCL refuses that."""
+    processes, gpus = resources.processes_per_node, size.gpus // resources.nodes
+    if 0 < gpus < processes:
+        raise LaunchError(
+            f"resources.tasks_per_node is {processes}, but a job has {count(gpus, 'GPU')} on each "
+            f"node, and each process needs one of its own; use --set "
+            f"resources.gpus_per_node={processes} or --set resources.tasks_per_node={gpus}, or "
+            f"--set resources.gpus_per_node=0 to train on CPU"
+        )
 
 
 def _processes_here(resources: Resources) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from launcher.backends.base import Backend
 from launcher.errors import LaunchError
-from launcher.observe import Observation, TrialJob, observe, owner_of
+from launcher.observe import ACTIVE, Observation, TrialJob, observe, owner_of
 from launcher.request import Request
 from launcher.sweep_dir import SweepDir
 from launcher.trial_dirs import own_paths
@@ -37,6 +37,23 @@ def observe_sweep(
     ids = [trial.trial_id for trial in request.expansion.trials]
     paths = own_paths(sweep_dir, set(ids))
     return observe({name: paths[name] for name in ids if name in paths}, backend)
+
+
+def require_answers(seen: Iterable[Observation], backend: Backend) -> None:
+    """Refuse to steer jobs of a backend that cannot be told.
+
+    Args:
+        seen: the trials that are meant.
+        backend: one of the runs folder's; it knows the others.
+
+    Raises:
+        LaunchError: a scheduler does not answer.
+    """
+    names = {one.job.backend for one in seen if one.job is not None and one.condition in ACTIVE}
+    for name in sorted(names):
+        owner = owner_of(name, backend)
+        if owner is not None:
+            owner.require_answer()
 
 
 def jobs_by_owner(seen: Iterable[Observation], backend: Backend) -> list[OwnedJobs]:

@@ -14,7 +14,9 @@ from typing import IO
 
 from deit_core.errors import RunDirError
 from deit_core.run_dir import RunDir
+from launcher.backends.base import Backend
 from launcher.errors import LaunchError
+from launcher.observe import owner_of, read_trial_job
 from launcher.output import POINTER, SEPARATOR
 from launcher.repair import surviving_status
 
@@ -201,10 +203,38 @@ def _matching(text: str, grep: str | None) -> str:
     return "".join(f"{line}\n" for line in text.splitlines() if grep in line)
 
 
-def show_scheduler_log(run: RunDir, write: Write) -> None:
-    """Write what the scheduler said of a trial's jobs. Raises RunDirError where it said nothing."""
+def log_before_start(run: RunDir, backend: Backend) -> Path | None:
+    """The log of what the trial's latest job did before it started the trial, if it has one."""
+    job = read_trial_job(run)
+    owner = None if job is None else owner_of(job.backend, backend)
+    if job is None or job.job_id is None or owner is None:
+        return None
+    path = owner.log_before_start(job.job_id)
+    return path if path is not None and _read(path) else None
+
+
+def is_news(early: Path, run: RunDir) -> bool:
+    """Whether a job's early log was written to after all that the trial itself has printed."""
+    printed = run.stdout_file
+    return not printed.exists() or early.stat().st_mtime > printed.stat().st_mtime
+
+
+def show_early_log(early: Path, write: Write) -> None:
+    """Write what a job said before it started its trials. Raises RunDirError."""
+    write(f"---- {early.name} (before the trial started): {early}\n{_matching(_read(early), None)}")
+
+
+def show_scheduler_log(run: RunDir, write: Write, early: Path | None = None) -> None:
+    """Write what the scheduler said of a trial's jobs. Raises RunDirError where it said nothing.
+
+    `early`: see `log_before_start`.
+    """
     path = _leader(run).scheduler_log
     text = _read(path)
+    if early is not None:
+        show_early_log(early, write)
+        if not text:
+            return
     if not text:
         raise RunDirError(f"{run.path.name} has no log of a scheduler: see `deit-launch why`")
     write(f"---- {path.name}: {path}\n{text}")

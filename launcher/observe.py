@@ -18,7 +18,7 @@ from typing import Literal
 from deit_core.errors import RunDirError
 from deit_core.records import Record, StatusRecord, SummaryRecord
 from deit_core.run_dir import RunDir, read_json
-from launcher.backends.base import Backend, JobReport
+from launcher.backends.base import Backend, JobReport, Unstarted
 from launcher.errors import LaunchError
 from launcher.repair import is_damaged, surviving_status
 
@@ -134,8 +134,13 @@ def observe(paths: Mapping[str, Path], backend: Backend) -> dict[str, Observatio
         except RunDirError as error:
             seen[trial_id] = Observation(fact.run.path, "damaged", problem=str(error))
             continue
+        status = fact.status
+        unstarted = None if report is None else report.unstarted
+        if unstarted is not None and condition in ("new", "stopped"):
+            status = _as_unstarted(status, unstarted)
+            condition = "failed" if unstarted.failed else condition
         seen[trial_id] = Observation(
-            fact.run.path, condition, fact.status, fact.job, report=report, summary=fact.summary
+            fact.run.path, condition, status, fact.job, report=report, summary=fact.summary
         )
     return {trial_id: seen[trial_id] for trial_id in paths}
 
@@ -218,6 +223,14 @@ def _condition(fact: _Facts, report: JobReport | None) -> Condition:
     if job_state is None:
         return "unknown"
     return "new" if status.state == "pending" and status.attempt == 0 else "stopped"
+
+
+def _as_unstarted(status: StatusRecord, unstarted: Unstarted) -> StatusRecord:
+    """What the trial's own status would say, had anything of its job been there to write it."""
+    update: dict[str, str] = {"reason": unstarted.reason}
+    if unstarted.failed:
+        update |= {"state": "failed", "failure": "user_error", "cause": "user_error"}
+    return status.model_copy(update=update)
 
 
 def _alive_elsewhere(status: StatusRecord, stale_s: float = REMOTE_STALE_S) -> bool:

@@ -26,6 +26,7 @@ from deit_core.run_dir import RunDir, write_json
 from launcher.adapt import memory_factor, with_memory
 from launcher.backends.base import Backend, Job
 from launcher.cost.of_plan import with_cost
+from launcher.early_ends import write_down
 from launcher.locks import locked
 from launcher.observe import NOTHING, Observation, TrialJob, observe
 from launcher.plan import NO_WISH, STARTS, Plan, PlannedJob, Situation, Wish, make_plan
@@ -150,6 +151,7 @@ def _carry_out(
     """Submit the jobs of a plan. `seen` has the trials that were there when it was made."""
     adopted = _adopt(seen.values(), backend)
     _heal(seen.values())
+    write_down(seen.values())
     _fail_students_of_failed_teachers(outcome, seen)
     _update_files(outcome, seen)
     _submit(outcome, resources, backend)

@@ -16,9 +16,9 @@ from launcher.advice import Advice, Case, advise
 from launcher.attempts import AttemptRecord, Cause, read_attempts
 from launcher.backends.base import Backend
 from launcher.causes import CAUSE_WORDS, killed_by
-from launcher.evidence import Evidence, gather_evidence
+from launcher.evidence import Evidence, gather_evidence, last_lines
 from launcher.logs import follow_pointer
-from launcher.observe import NOTHING, Condition, Observation, observe
+from launcher.observe import NOTHING, Condition, Observation, observe, owner_of
 from launcher.resources import Resources
 from launcher.scheduler_words import STARTING, UNTIL_RESUMED, waiting_words
 from launcher.siblings import attempts_beside, bad_nodes
@@ -93,7 +93,9 @@ def look_into(sweep_dir: SweepDir, planned: PlannedTrial, backend: Backend) -> W
     seen = observe(paths, backend).get(planned.trial_id, NOTHING)
     attempts = _attempts(seen)
     last = next((each for each in reversed(attempts) if each.cause is not None), None)
-    evidence = Evidence() if seen.condition in _SILENT else _evidence(seen)
+    evidence = _before_start(seen, backend)
+    if evidence is None:
+        evidence = Evidence() if seen.condition in _SILENT else _evidence(seen)
     report = seen.report
     ended = report.detail if report and report.state == "ended" else ""
     return Why(
@@ -108,7 +110,7 @@ def look_into(sweep_dir: SweepDir, planned: PlannedTrial, backend: Backend) -> W
         total_steps=seen.status.total_steps,
         exit_code=last.exit_code if last else None,
         signal=killed_by(last.exit_code) if last else None,
-        scheduler=(last.scheduler if last else None) or ended or None,
+        scheduler=_scheduler(seen, attempts, backend) or ended or None,
         max_rss_gib=last.max_rss_gib if last else None,
         attempts=attempts,
         nodes=() if seen.path is None else _node_history(attempts, attempts_beside(seen.path)),
@@ -139,6 +141,32 @@ def _evidence(seen: Observation) -> Evidence:
     with contextlib.suppress(RunDirError):
         return gather_evidence(RunDir(follow_pointer(RunDir(seen.path).stderr_file).parents[1]))
     return Evidence()
+
+
+def _before_start(seen: Observation, backend: Backend) -> Evidence | None:
+    """What a job said that failed before it started the trial; None where that is not so."""
+    unstarted = None if seen.report is None else seen.report.unstarted
+    owner = None if seen.job is None else owner_of(seen.job.backend, backend)
+    if unstarted is None or seen.job is None or seen.job.job_id is None or owner is None:
+        return None
+    log = owner.log_before_start(seen.job.job_id)
+    return None if log is None else Evidence(traceback=last_lines(log), source=log)
+
+
+def _scheduler(
+    seen: Observation, attempts: Sequence[AttemptRecord], backend: Backend
+) -> str | None:
+    """State in the scheduler's words: as recorded, else as it is known now of the latest job."""
+    if seen.report is not None and seen.report.unstarted is not None:
+        return seen.report.unstarted.scheduler
+    last = attempts[-1] if attempts else None
+    if last is None or last.scheduler is not None:
+        return None if last is None else last.scheduler
+    owner = owner_of(last.backend, backend)
+    if seen.condition not in ("stopped", "failed") or last.job_id is None or owner is None:
+        return None
+    said = owner.describe([last.job_id]).get(last.job_id)
+    return None if said == "COMPLETED" else said
 
 
 def _cause(seen: Observation, last: AttemptRecord | None) -> Cause | None:
@@ -225,10 +253,15 @@ def why_lines(why: Why) -> list[str]:
     lines += _attempt_lines(why)
     lines += _node_lines(why)
     if why.traceback:
-        lines += [f"last traceback ({why.log}):", *(f"  {line}" for line in why.traceback)]
+        title = "last traceback" if _is_traceback(why) else "what its job said"
+        lines += [f"{title} ({why.log}):", *(f"  {line}" for line in why.traceback)]
     if why.advice is not None:
         lines += [f"what to do: {why.advice.text}", f"  {why.advice.command}"]
     return lines
+
+
+def _is_traceback(why: Why) -> bool:
+    return why.traceback[0].startswith("Traceback")
 
 
 def _how_far(why: Why) -> str:

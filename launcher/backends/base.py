@@ -18,6 +18,20 @@ JobState = Literal["queued", "running", "ended"]
 
 
 @dataclass(frozen=True)
+class Unstarted:
+    """How a job ended that never started its trials."""
+
+    reason: str
+    """In words, with the job."""
+    failed: bool = False
+    """Whether it is the job's own doing, so that the same would happen again."""
+    exit_code: int | None = None
+    """Negative: killed by that signal."""
+    scheduler: str | None = None
+    """State and exit code in the scheduler's words, such as `FAILED 3:0`."""
+
+
+@dataclass(frozen=True)
 class JobReport:
     """What a backend knows about one job."""
 
@@ -26,6 +40,8 @@ class JobReport:
     """In the scheduler's own words, such as why a job waits: `PENDING (Priority)`."""
     held: bool = False
     """Whether it waits because the user paused it."""
+    unstarted: Unstarted | None = None
+    """Of a job that has ended, where it is known that it never began."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +151,19 @@ class Backend(Protocol):
 
     def states(self, job_ids: Collection[str]) -> Mapping[str, JobReport]:
         """What is known about these jobs; a job about which nothing is known is left out."""
+
+    def describe(self, job_ids: Collection[str]) -> Mapping[str, str]:
+        """How jobs ended, in the words of a scheduler that keeps accounts; others are left out."""
+
+    def log_before_start(self, job_id: str) -> Path | None:
+        """Where a job says what it does before it starts its trials, if it does so anywhere."""
+
+    def require_answer(self) -> None:
+        """Refuse to change what becomes of jobs where nobody can be told.
+
+        Raises:
+            LaunchError: the scheduler does not answer.
+        """
 
     def cancel(self, job_ids: Collection[str]) -> None:
         """Ask jobs to stop: a queued one is dropped, a running one may first checkpoint."""

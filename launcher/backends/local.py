@@ -133,6 +133,17 @@ class LocalBackend:
         state = self.queue.read_progress(tag).state
         return state if self.queue.has(tag) else "ended"  # it may have ended meanwhile
 
+    def describe(self, job_ids: Collection[str]) -> Mapping[str, str]:
+        """Nobody keeps accounts of jobs here."""
+        return {}
+
+    def log_before_start(self, job_id: str) -> Path | None:
+        """A job starts its trials at once."""
+        return None
+
+    def require_answer(self) -> None:
+        """The queue is a folder."""
+
     def cancel(self, job_ids: Collection[str]) -> None:
         """Leave requests for the runner, which ends the jobs with SIGTERM, later SIGKILL."""
         with locked(self.queue.queue_lock):

@@ -35,10 +35,29 @@ def open_backend(name: str, runs: Path) -> Backend:
 
 
 def default_backend() -> str:
-    """`slurm` where a cluster answers, else `local`."""
+    """`slurm` where a cluster answers, else `local`.
+
+    Raises:
+        LaunchError: there is a cluster, but it does not answer.
+    """
     from launcher.backends.slurm.client import answers
 
     return "slurm" if answers() else "local"
+
+
+def be_brief() -> None:
+    """Somebody waits for this process: it gives schedulers seconds to answer, not minutes."""
+    from launcher.backends.slurm import client
+
+    client.be_brief()
+
+
+def silence() -> str | None:
+    """Who was asked and has not answered, in one line; None where everybody did."""
+    from launcher.backends.slurm import client
+
+    said = client.silence()
+    return None if said is None else f"SLURM does not answer ({said})"
 
 
 def _open(name: str, runs: Path) -> Backend:

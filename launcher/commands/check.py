@@ -11,6 +11,9 @@ from launcher.commands.common import runs_folder, start_backend
 from launcher.commands.options import BackendName, Partition, RunsDir
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from launcher.backends.base import Backend, Check
     from launcher.resources import Resources
 
 
@@ -31,10 +34,10 @@ def doctor(  # noqa: PLR0913 - one parameter an option
     from launcher.doctor import examine
 
     runs = runs_folder(runs_dir)
-    chosen = start_backend(backend, runs, partition)
+    chosen, notes = _backend(backend, runs, partition)
     if submit:
         _require_slurm(chosen.name)
-    checks = examine(runs, chosen, _resources(partition, account, qos), submit=submit)
+    checks = notes + examine(runs, chosen, _resources(partition, account, qos), submit=submit)
     if as_json:
         rows = [{"check": one.name, "verdict": one.verdict, "detail": one.detail} for one in checks]
         typer.echo(json.dumps(rows, indent=2))
@@ -44,6 +47,19 @@ def doctor(  # noqa: PLR0913 - one parameter an option
             typer.echo(f"{check.verdict:<4}  {check.name:<{width}}  {check.detail}")
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
+
+
+def _backend(name: str | None, runs: Path, partition: str | None) -> tuple[Backend, list[Check]]:
+    """What is looked at: this machine where a cluster is to be chosen and does not answer."""
+    from launcher.backends.base import Check
+    from launcher.errors import LaunchError
+
+    try:
+        return start_backend(name, runs, partition), []
+    except LaunchError as error:
+        if name is not None or partition is not None:
+            raise
+        return start_backend("local", runs), [Check("cluster", True, str(error), note=True)]
 
 
 def _resources(partition: str | None, account: str | None, qos: str | None) -> Resources:

@@ -24,11 +24,13 @@ def start_backend(name: str | None, runs: Path, partition: str | None = None) ->
     """The backend that new jobs go to: the one that is named, else slurm where it answers.
 
     Raises:
-        LaunchError: there is no backend of this name, or it has no partitions.
+        LaunchError: there is no backend of this name, it has no partitions, or it is to be chosen
+            here and a cluster that there is does not answer.
     """
-    from launcher.backends.registry import default_backend, open_backend
+    from launcher.backends.registry import be_brief, default_backend, open_backend
     from launcher.errors import LaunchError
 
+    be_brief()
     if partition is not None and not partition.strip():
         raise LaunchError("--partition is empty; name one (`sinfo -s` lists them), or leave it out")
     if partition is not None and name not in (None, "slurm"):
@@ -46,8 +48,9 @@ def sweep_backend(sweep_dir: SweepDir) -> Backend:
         LaunchError: a backend that this version does not have.
         SchemaError: the plan cannot be read.
     """
-    from launcher.backends.registry import open_backend
+    from launcher.backends.registry import be_brief, open_backend
 
+    be_brief()
     return open_backend(sweep_dir.read_plan().backend or "local", sweep_dir.runs)
 
 
@@ -57,6 +60,15 @@ def revive(backend: Backend) -> None:
 
     with contextlib.suppress(RunDirError):
         backend.revive()
+
+
+def note_silence(*, err: bool = False) -> None:
+    """Say so where a scheduler was asked and has not answered."""
+    from launcher.backends.registry import silence
+
+    said = silence()
+    if said is not None:
+        typer.echo(f"{said}: what follows is from the files alone", err=err)
 
 
 def begun_by(sweep_dir: SweepDir) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from launcher.commands.common import readable, revive, sweep_backend
+from launcher.commands.common import note_silence, readable, revive, sweep_backend
 from launcher.commands.following import stay_with
 from launcher.commands.options import SweepArgument, SweepOption, Trial
 
@@ -51,6 +51,7 @@ def status(
         return
     revive(chosen)
     snapshot = monitor.look()
+    note_silence(err=json)
     if json:
         typer.echo(dumps(snapshot.as_json(), indent=2))
     else:
@@ -77,6 +78,9 @@ def logs(  # noqa: PLR0913 - one parameter an option
     from launcher.logs import (
         LogFilter,
         follow_logs,
+        is_news,
+        log_before_start,
+        show_early_log,
         show_last_words,
         show_logs,
         show_scheduler_log,
@@ -90,21 +94,26 @@ def logs(  # noqa: PLR0913 - one parameter an option
     path = sweep_dir.trial_path(chosen.trial_id)
     if path is None:
         raise LaunchError(f"{chosen.trial_id} ({chosen.name}) has no run directory yet")
+    run, backend = RunDir(path), sweep_backend(sweep_dir)
+    early = log_before_start(run, backend)
     if scheduler:
-        show_scheduler_log(RunDir(path), _write)
+        show_scheduler_log(run, _write, early)
         return
     if not follow:
-        show_logs(RunDir(path), _write, wanted)
+        news = early if early is not None and is_news(early, run) else None
+        if news is None or run.stdout_file.exists():
+            show_logs(run, _write, wanted)
         if grep is None and attempt is None:
-            show_last_words(RunDir(path), _write)
+            show_last_words(run, _write)
+        if news is not None:
+            show_early_log(news, _write)
         return
-    backend = sweep_backend(sweep_dir)
 
     def active() -> bool:
         revive(backend)
         return observe({chosen.trial_id: path}, backend)[chosen.trial_id].condition in ACTIVE
 
-    follow_logs(RunDir(path), _write, active, wanted)
+    follow_logs(run, _write, active, wanted)
 
 
 def why(trial: Trial, json: Json = False, sweep: SweepOption = None) -> None:
@@ -116,9 +125,11 @@ def why(trial: Trial, json: Json = False, sweep: SweepOption = None) -> None:
     sweep_dir, chosen = _trial(trial, sweep)
     backend = sweep_backend(sweep_dir)
     if json:
-        typer.echo(dumps(look_into(sweep_dir, chosen, backend).as_json(), indent=2))
-        return
-    for line in explain(sweep_dir, chosen, backend):
+        lines = [dumps(look_into(sweep_dir, chosen, backend).as_json(), indent=2)]
+    else:
+        lines = explain(sweep_dir, chosen, backend)
+    note_silence(err=json)
+    for line in lines:
         typer.echo(line)
 
 

@@ -1,9 +1,12 @@
 """A runs folder whose processes are ended after the test, and its local backend."""
 
 import pytest
+from fake_slurm import backend, job_id, programs
 from launch_support import FAKE_TRAINER, kill_everything
 
 from launcher.backends.local import LocalBackend
+
+__all__ = ["backend", "job_id", "programs"]
 
 
 @pytest.fixture

@@ -211,3 +211,22 @@ def test_a_scheduler_is_asked_for_all_nodes_together(tmp_path):
     assert (on_gpus.processes, on_gpus.cpus, on_gpus.gpus) == (8, 80, 8)
     on_cpu = size("{nodes: 2, tasks_per_node: 2}")
     assert (on_cpu.processes, on_cpu.cpus, on_cpu.gpus) == (4, 4, 0)
+
+
+@pytest.mark.parametrize(
+    ("resources", "fits"),
+    [
+        ("{tasks_per_node: 3, gpus_per_node: 1, cohort: false}", False),
+        ("{tasks_per_node: 3, cohort: false}", False),  # one GPU, as the nodes have any
+        ("{tasks_per_node: 3, gpus_per_node: 0, cohort: false}", True),
+        ("{tasks_per_node: 2, gpus_per_node: 4, cohort: false}", True),
+    ],
+)
+def test_processes_that_train_together_do_not_share_a_gpu(tmp_path, resources, fits):
+    request = request_for(write_sweep(tmp_path, resources=resources))
+    situation = Situation({}, "slurm", None, node=Capacity(16, 4))
+    if fits:
+        make_plan(request.name, request.expansion, request.resources, situation)
+        return
+    with pytest.raises(LaunchError, match=r"tasks_per_node is 3, but a job has 1 GPU on each node"):
+        make_plan(request.name, request.expansion, request.resources, situation)

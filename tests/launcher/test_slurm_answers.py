@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-from launch_support import FAKE_TRAINER, make_trial
+from fake_slurm import CONFIG, WAITING
 from sweeps_for_tests import request_for, write_sweep
 
-from launcher.backends.base import Job
 from launcher.backends.slurm import client
 from launcher.backends.slurm.backend import SlurmBackend
 from launcher.backends.slurm.partitions import count_gpus
@@ -14,47 +13,6 @@ from launcher.control import submit_again
 from launcher.errors import LaunchError
 from launcher.reconcile import reconcile
 from launcher.resources import Resources
-
-CONFIG = "ClusterName = here\nMaxArraySize = 1001\n"
-PARTITION = (
-    "PartitionName=gpu AllowAccounts=ALL AllowQos=ALL Default=YES Hidden=NO MaxNodes=UNLIMITED "
-    "MaxTime=2-00:00:00 Nodes=n[1-2] State=UP QoS=N/A TRES=cpu=16,gres/gpu=8\n"
-)
-NODES = "gpu|1|8|16000|gpu:a100:4(S:0-1)|idle|a100\ngpu|1|8|16000|gpu:a100:4(S:0,1)|drained|a100\n"
-WAITING = "20|20|0|PENDING|Priority||\n"
-
-
-@pytest.fixture
-def programs(tmp_path, monkeypatch):
-    """Puts programs of SLURM on the PATH that print a text, or run a line of shell."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder), prepend=":")
-
-    def put(name, text="", shell=""):
-        answer = folder / f"{name}.txt"
-        answer.write_text(text)
-        (folder / name).write_text(f'#!/bin/sh\n{shell}\ncat "{answer}"\n')
-        (folder / name).chmod(0o755)
-
-    put("sbatch", "20\n")
-    put("sinfo", NODES)
-    put("squeue", WAITING)
-    put("sacctmgr")
-    put("scontrol", CONFIG, f"case \"$*\" in *partition*) echo '{PARTITION.strip()}'; exit;; esac")
-    return put
-
-
-@pytest.fixture
-def backend(programs, tmp_path):
-    return SlurmBackend(tmp_path / "runs", command=FAKE_TRAINER)
-
-
-@pytest.fixture
-def job_id(backend, tmp_path):
-    """A job that was submitted, and that SLURM knows as 20_0."""
-    run = make_trial(tmp_path / "runs" / "s" / "trials", 0)
-    return backend.submit([Job("one", (run.path,))])["one"]
 
 
 def test_a_job_that_left_the_queue_has_ended(backend, job_id, programs):

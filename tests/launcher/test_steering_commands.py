@@ -139,8 +139,11 @@ class Elsewhere:
     def revive(self):
         pass
 
-    def cancel(self, job_id):
-        self.told.append(("cancel", job_id))
+    def require_answer(self):
+        pass
+
+    def cancel(self, job_ids):
+        self.told.append(("cancel", *job_ids))
         self.state = "ended"
 
     def hold(self, job_ids):

@@ -33,12 +33,16 @@ class Cluster:
 
     report: JobReport = ENDED
     name: str = "slurm"
+    account: str | None = None
 
     def states(self, job_ids):
         return dict.fromkeys(job_ids, self.report)
 
     def peers(self, name):
         return None
+
+    def describe(self, job_ids):
+        return dict.fromkeys(job_ids, self.account) if self.account else {}
 
 
 @pytest.fixture
@@ -283,3 +287,12 @@ def test_the_schema_of_json_is_frozen(sweep_dir, run):
         "traceback", "log", "advice",
     }  # fmt: skip
     assert found["attempts"][0]["cause"] == found["cause"] == "gpu_memory"
+
+
+def test_the_accounts_say_what_ended_an_attempt_that_nobody_saw_end(sweep_dir, run):
+    attempt(run, Ending(None, cause="preempted"), state="preempted", step=3)
+    [planned] = sweep_dir.read_plan().trials
+    said = explain(sweep_dir, planned, Cluster(account="CANCELLED by 5"))
+    assert "evidence: the scheduler says CANCELLED by 5" in said
+    said = explain(sweep_dir, planned, Cluster(account="COMPLETED"))
+    assert not any("scheduler" in line for line in said)

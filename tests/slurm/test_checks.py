@@ -135,7 +135,8 @@ def test_a_dry_run_says_when_jobs_would_start(slurm_cluster, tmp_path):
     assert "note: " in now.stdout  # the folder is /tmp
     assert "resources: slurm, 2 cores, 1 GPU a job" in now.stdout
     later = launch("sweep", "x.yaml", *options, begin, cwd=tmp_path)
-    assert re.search(r"expected start: .*\(in (1h \d\dm|2h 00m)\), as SLURM sees", later.stdout)
+    wait = r"at the latest \(in (1h \d\dm|2h 00m)\), as SLURM sees"
+    assert re.search(rf"expected start: .* {wait}", later.stdout)
     assert [path.name for path in tmp_path.iterdir()] == ["x.yaml"]
 
 

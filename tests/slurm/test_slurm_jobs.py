@@ -41,14 +41,14 @@ def all_completed(trials):
 
 def count_calls(monkeypatch, program):
     """The calls of one of SLURM's programs from now on."""
-    calls, ask = [], client.ask
+    calls, act = [], client.act
 
     def counted(*command, **options):
         if command[0] == program:
             calls.append(command)
-        return ask(*command, **options)
+        return act(*command, **options)
 
-    monkeypatch.setattr(client, "ask", counted)
+    monkeypatch.setattr(client, "act", counted)
     return calls
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from launcher.backends.base import Capacity, Check, Job, JobReport, Peers, no_peers
-from launcher.backends.slurm import client, steering
+from launcher.backends.slurm import client, steering, throttling
 from launcher.backends.slurm.arrays import Arrays, Place, array_of, element_of
 from launcher.backends.slurm.checks import (
     TEST_PATIENCE_S,
@@ -21,17 +22,18 @@ from launcher.backends.slurm.checks import (
     warnings,
 )
 from launcher.backends.slurm.feasibility import refuse_impossible, smallest_node
-from launcher.backends.slurm.forecast import arrays_text, start_text
+from launcher.backends.slurm.forecast import arrays_text, has_idle_nodes, start_text
+from launcher.backends.slurm.job_states import read_marks, report_of, scheduler_report
 from launcher.backends.slurm.partitions import read_partitions
 from launcher.backends.slurm.site_defaults import with_site_defaults, with_variables
 from launcher.backends.slurm.submission import Submitter, record_of
+from launcher.backends.slurm.unstarted import Ends
 from launcher.errors import LaunchError
 from launcher.job_size import JobSize, scheduled_size
 from launcher.resources import Resources
 
 TRAINER = (sys.executable, "-P", "-m", "deit_core")
 """Command line of one rank; the run directories are appended."""
-_HELD = ("JobHeldUser", "JobHeldAdmin", "job requeued in held state")
 
 
 class SlurmBackend:
@@ -44,6 +46,7 @@ class SlurmBackend:
         self.runs = runs.resolve()
         self.arrays = Arrays(self.runs)
         self.submitter = Submitter(self.arrays, tuple(command))
+        self._ends = Ends(self.runs)
 
     # jobs --------------------------------------------------------------------------------------
 
@@ -72,40 +75,76 @@ class SlurmBackend:
     def states(self, job_ids: Collection[str]) -> Mapping[str, JobReport]:
         """What SLURM and the jobs themselves say; nothing of those about which nobody knows."""
         places = self.arrays.places(job_ids)
-        reports = _ended(places)
+        marks = read_marks(places.values())
+        reports = {
+            job_id: JobReport("ended")
+            for job_id, place in places.items()
+            if place.job.tag in marks[place.array.path].ended
+        }
         # Also those of which the files are gone: SLURM may still have them.
         asked = [job_id for job_id in job_ids if job_id not in reports]
         entries = client.queue(sorted(set(map(array_of, asked))))
         if entries is None:
             return reports
         queued = {entry.name: entry for entry in entries}
+        gone: dict[str, Place] = {}
         for job_id in asked:
-            entry = queued.get(element_of(job_id))
-            if entry is not None:
-                reports[job_id] = _report(entry)
-            elif job_id not in places or self._is_of_this_cluster(places[job_id]):
-                reports[job_id] = JobReport("ended")
+            entry, place = queued.get(element_of(job_id)), places.get(job_id)
+            if place is None:
+                reports[job_id] = scheduler_report(entry)
+            elif entry is not None and place.is_meant(entry):
+                reports[job_id] = report_of(place, entry, marks[place.array.path])
+            elif self._would_be_seen(place):
+                gone[job_id] = place
+        reports |= dict.fromkeys(gone, JobReport("ended"))
+        for job_id, unstarted in self._ends.unstarted(gone).items():
+            reports[job_id] = JobReport("ended", unstarted=unstarted)
         return reports
 
-    def _is_of_this_cluster(self, place: Place) -> bool:
-        """Whether the cluster that answers is the one that a job was submitted to."""
-        return place.record.cluster in ("", self._cluster)
+    def _would_be_seen(self, place: Place) -> bool:
+        """Whether this cluster's queue would show the job to this user if it had it."""
+        record = place.record
+        is_shown = record.submitted_by in ("", getpass.getuser()) or self._sees_others
+        return is_shown and record.cluster in ("", self._cluster)
+
+    @functools.cached_property
+    def _sees_others(self) -> bool:
+        return client.shows_jobs_of_others()
 
     @functools.cached_property
     def _cluster(self) -> str | None:
         return client.cluster_name()
 
+    def describe(self, job_ids: Collection[str]) -> Mapping[str, str]:
+        """How jobs ended, as sacct says it; nothing without accounting."""
+        said = self._ends.describe([element_of(job_id) for job_id in job_ids])
+        known = {job_id: said.get(element_of(job_id)) for job_id in job_ids}
+        return {job_id: words for job_id, words in known.items() if words is not None}
+
+    def log_before_start(self, job_id: str) -> Path | None:
+        """What its batch script and its supervisor said."""
+        place = self.arrays.places([job_id]).get(job_id)
+        return None if place is None else place.array.log(place.index)
+
+    def require_answer(self) -> None:
+        """Refuse to leave requests that SLURM is not told of. Raises LaunchError."""
+        client.require_answer()
+
     def cancel(self, job_ids: Collection[str]) -> None:
         """Take out those that wait, and ask those that run to save and end."""
-        steering.cancel(self.arrays.places(job_ids), self.states(job_ids))
+        steering.cancel(self.arrays, self.arrays.places(job_ids))
 
     def hold(self, job_ids: Collection[str]) -> None:
         """Keep jobs from running until they are released; one that runs saves and waits again."""
-        steering.hold(self.arrays.places(job_ids), self.states(job_ids))
+        steering.hold(self.arrays, self.arrays.places(job_ids))
 
     def release(self, job_ids: Collection[str]) -> None:
-        """Let held jobs run again."""
-        steering.release(self.arrays.places(job_ids).values())
+        """Let held jobs run again.
+
+        Raises:
+            LaunchError: SLURM does not answer, or refuses.
+        """
+        steering.release(self.arrays, self.arrays.places(job_ids))
 
     def throttle(self, group: str, most: int | None) -> None:
         """Let at most so many jobs of a sweep run at once from now on.
@@ -113,7 +152,7 @@ class SlurmBackend:
         Raises:
             LaunchError: SLURM refuses, or does not answer.
         """
-        steering.throttle(self.arrays, group, most)
+        throttling.throttle(self.arrays, group, most)
 
     # the machine -------------------------------------------------------------------------------
 
@@ -163,10 +202,12 @@ class SlurmBackend:
         first = jobs[0]
         try:
             room = self.submitter.room(first)
+            partitions = read_partitions()
         except LaunchError as error:
             return [f"SLURM: {error}"]
         arrays = arrays_text(jobs, self.submitter.limits(first.resources), room)
-        return [arrays, start_text(self._test(first), now=datetime.now())]
+        idle = has_idle_nodes(first, partitions) and first.resources.constraint is None
+        return [arrays, start_text(self._test(first), now=datetime.now(), idle=idle)]
 
     def _test(self, job: Job) -> client.Answer:
         """What sbatch says about an array of this job; nothing is submitted or written."""
@@ -176,7 +217,7 @@ class SlurmBackend:
         array = self.arrays.files.array(record.array)
         script = batch_script(record, array, throttle=None, cwd=os.getcwd())
         test = ("sbatch", "--test-only", "--export=ALL")
-        return client.ask(*test, patience_s=TEST_PATIENCE_S, given=script)
+        return client.act(*test, patience_s=TEST_PATIENCE_S, given=script)
 
     def capacity(self) -> Capacity | None:
         """Only the scheduler knows."""
@@ -211,22 +252,3 @@ def _sample(resources: Resources, size: JobSize) -> Job:
     return Job(
         "test", (), resources=resources, processes=size.processes, cpus=size.cpus, gpus=size.gpus
     )
-
-
-def _ended(places: Mapping[str, Place]) -> dict[str, JobReport]:
-    """Jobs of which the element itself has said that it will do no more for them."""
-    marked = {place.slurm_id: place.array for place in places.values()}
-    tags = {slurm_id: array.marked("ended") for slurm_id, array in marked.items()}
-    return {
-        job_id: JobReport("ended")
-        for job_id, place in places.items()
-        if place.job.tag in tags[place.slurm_id]
-    }
-
-
-def _report(entry: client.QueueEntry) -> JobReport:
-    reason = "" if entry.reason in ("None", "") else f" ({entry.reason})"
-    if entry.state in client.PENDING:
-        held = entry.reason in _HELD
-        return JobReport("queued", f"{entry.state}{reason}", held=held)
-    return JobReport("running", f"{entry.state} on {entry.nodes}{reason}")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from launcher.backends.slurm.client import Answer, ask
+from launcher.backends.slurm.client import Answer, ask, is_silence
 from launcher.backends.slurm.feasibility import as_time, valid_names
 from launcher.backends.slurm.here import parse_left
 from launcher.backends.slurm.partitions import Partition, chosen
@@ -23,12 +23,6 @@ from launcher.text import duration
 
 TEST_PATIENCE_S = 20.0
 """For `sbatch --test-only`: a busy controller that does not answer has refused nothing."""
-_NO_ANSWER = re.compile(
-    r"contact slurm controller|timed out|communication|transport endpoint|zero bytes|did not answer"
-    r"|temporarily|standby|connection refused|try again",
-    re.IGNORECASE,
-)
-"""The controller is away, or overloaded: this says nothing about the job."""
 _QUEUE_IS_FULL = re.compile(r"MaxSubmit|GrpSubmit|MaxJobCount|accept job", re.IGNORECASE)
 """Passes with time, and hinders no sweep whose jobs are queued already."""
 _NOISE = re.compile(
@@ -68,7 +62,7 @@ def refuse_by_sbatch(
     """
     if answer.ok or _QUEUE_IS_FULL.search(answer.error):
         return
-    if _NO_ANSWER.search(answer.error):
+    if is_silence(answer.error):
         return  # it answered a moment ago; whether it takes the jobs is seen at their submission
     said = refusal(answer.error)
     if "node configuration" in said and _is_crippled(chosen(partitions, resources.partition)):

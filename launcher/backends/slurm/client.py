@@ -10,15 +10,39 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from launcher.errors import LaunchError
 
 PATIENCE_S = 60.0
 """For one command; a busy controller takes its time."""
-_QUEUE_FORMAT = "%A|%F|%K|%T|%r|%N|%k"
-"""Job, array job, index in the array, state, reason, nodes, comment."""
+BRIEF_PATIENCE_S = 10.0
+"""For one question of a command that somebody waits for."""
+_SILENCE_LASTS_S = 10.0
+"""Such a command does not repeat a question that nobody has answered for so long."""
+_NO_ANSWER = re.compile(
+    r"contact slurm controller|timed out|communication|transport endpoint|zero bytes|did not answer"
+    r"|temporarily|standby|connection refused|try again|configuration source|slurm\.conf|resolve",
+    re.IGNORECASE,
+)
+"""The controller is away, overloaded, or nowhere: this says nothing about any job."""
+_CONFIGURATION = (Path("/etc/slurm/slurm.conf"), Path("/etc/slurm-llnl/slurm.conf"))
+_NO_CLUSTER = re.compile(r"configuration source|is not there", re.IGNORECASE)
+_QUEUE_FORMAT = "%A|%F|%K|%T|%r|%N|%j"
+"""Job, array job, index in the array, state, reason, nodes, name."""
+_HELD = frozenset(
+    {
+        "JobHeldUser",
+        "JobHeldAdmin",
+        "JobHoldMaxRequeue",
+        "job requeued in held state",
+        "launch failed requeued held",
+    }
+)
+"""Reasons for which a job waits until it is released."""
 _STALE = (
     "RANK",
     "LOCAL_RANK",
@@ -105,12 +129,23 @@ class QueueEntry:
     """SLURM's word, such as PENDING."""
     reason: str
     nodes: str
-    comment: str
+    job_name: str
+    """Tells jobs apart that had the same id: a controller that lost its state counts again."""
 
     @property
     def name(self) -> str:
         """As users write it: `1234_5`."""
         return self.job_id if self.index is None else f"{self.array_id}_{self.index}"
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has no nodes yet."""
+        return self.state in PENDING
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits until it is released."""
+        return self.waits and self.reason in _HELD
 
 
 @dataclass(frozen=True)
@@ -125,13 +160,76 @@ class Answer:
     """What it wrote beside its output."""
 
 
-def ask(
+@dataclass
+class _Manner:
+    """How this process asks, and who has not answered it lately."""
+
+    is_brief: bool = False
+    silent: dict[tuple[str, ...], tuple[float, Answer]] = field(default_factory=dict)
+    """When, and how, a daemon was last found silent."""
+
+    def patience_s(self, asked: float) -> float:
+        return min(asked, BRIEF_PATIENCE_S) if self.is_brief else asked
+
+    def remembered(self, daemon: str) -> Answer | None:
+        """What a daemon that was found silent just now would say again."""
+        found = self.silent.get(_address(daemon))
+        is_recent = found is not None and time.monotonic() - found[0] < _SILENCE_LASTS_S
+        return found[1] if found is not None and is_recent else None
+
+    def note(self, daemon: str, answer: Answer) -> None:
+        if not answer.ok and is_silence(answer.error):
+            self.silent[_address(daemon)] = (time.monotonic(), answer)
+
+
+_MANNER = _Manner()
+
+
+def _address(daemon: str) -> tuple[str, ...]:
+    """Another cluster, or other programs, are another matter."""
+    return (daemon, os.environ.get("SLURM_CONF", ""), os.environ.get("PATH", ""))
+
+
+def be_brief() -> None:
+    """Ask for somebody who waits: shortly, and not again at once where nobody answers."""
+    _MANNER.is_brief = True
+
+
+def silence() -> str | None:
+    """How the controller has just left a question unanswered; None where it has not."""
+    answer = _MANNER.remembered("slurmctld")
+    return None if answer is None else briefly(answer.error)
+
+
+def is_silence(error: str) -> bool:
+    """Whether a command has failed for want of an answer, which says nothing about its question."""
+    return _NO_ANSWER.search(error) is not None
+
+
+def briefly(error: str) -> str:
+    """The last of the lines in which a command has complained."""
+    return re.sub(r"^\w+: (?:error|fatal): ", "", error.rpartition("; ")[2])
+
+
+def ask(*command: str, patience_s: float = PATIENCE_S) -> Answer:
+    """Run a command of SLURM that changes nothing."""
+    daemon = "slurmdbd" if command[0].startswith("sacct") else "slurmctld"
+    if _MANNER.is_brief:
+        answer = _MANNER.remembered(daemon) or _MANNER.remembered("slurmctld")
+        if answer is not None:
+            return answer
+    answer = act(*command, patience_s=_MANNER.patience_s(patience_s))
+    _MANNER.note(daemon, answer)
+    return answer
+
+
+def act(
     *command: str,
     pass_fds: Sequence[int] = (),
     patience_s: float = PATIENCE_S,
     given: str = "",
 ) -> Answer:
-    """Run one of SLURM's commands; `given` is its standard input."""
+    """Run one of SLURM's commands, however long that takes; `given` is its standard input."""
     try:
         done = subprocess.run(
             command,
@@ -156,11 +254,31 @@ def ask(
     return Answer(ok, done.stdout, "" if ok else said, done.stderr)
 
 
-def answers(patience_s: float = 10.0) -> bool:
-    """Whether there is a cluster here that takes jobs."""
+def answers() -> bool:
+    """Whether there is a cluster here that takes jobs.
+
+    Raises:
+        LaunchError: there is one, but it does not answer.
+    """
     if shutil.which("sbatch") is None:
         return False
-    return ask("sinfo", "--noheader", "--format=%P", patience_s=patience_s).ok
+    asked = _probe()
+    if not asked.ok and _is_configured(asked.error):
+        raise LaunchError(
+            f"SLURM does not answer ({briefly(asked.error)}); try again later, or pass "
+            f"--backend local to run on this machine"
+        )
+    return asked.ok
+
+
+def _is_configured(error: str) -> bool:
+    """Whether there is a cluster behind the programs that have failed so."""
+    is_known = os.environ.get("SLURM_CONF") or any(path.exists() for path in _CONFIGURATION)
+    return bool(is_known) or _NO_CLUSTER.search(error) is None
+
+
+def _probe() -> Answer:
+    return ask("sinfo", "--noheader", "--format=%P")
 
 
 def require_slurm() -> None:
@@ -172,9 +290,30 @@ def require_slurm() -> None:
     local = "to run on this machine, pass --backend local"
     if shutil.which("sbatch") is None:
         raise LaunchError(f"sbatch is not installed here: log in where it is, or {local}")
-    asked = ask("sinfo", "--noheader", "--format=%P")
+    asked = _probe()
     if not asked.ok:
-        raise LaunchError(f"SLURM does not answer ({asked.error}); try again later, or {local}")
+        raise LaunchError(
+            f"SLURM does not answer ({briefly(asked.error)}); try again later, or {local}"
+        )
+
+
+def require_answer() -> None:
+    """Refuse to change what becomes of jobs where SLURM cannot be told.
+
+    Raises:
+        LaunchError: its programs are not here, or no controller answers.
+    """
+    missing = [name for name in ("squeue", "scancel") if shutil.which(name) is None]
+    if missing:
+        raise LaunchError(
+            f"{missing[0]} is not installed here, so nothing was changed; call this where SLURM is"
+        )
+    asked = ask("squeue", "--noheader", "--me", "--format=%i")
+    if not asked.ok:
+        raise LaunchError(
+            f"SLURM does not answer ({briefly(asked.error)}), so nothing was changed; "
+            f"try again later"
+        )
 
 
 def queue(array_ids: Sequence[str]) -> list[QueueEntry] | None:
@@ -191,7 +330,8 @@ def queue_by_name(job_name: str) -> list[QueueEntry] | None:
 
 def _queue(which: str) -> list[QueueEntry] | None:
     states = "--states=all"  # else a job that is just completing, or suspended, could be missing
-    asked = ask("squeue", "--noheader", "--array", states, f"--format={_QUEUE_FORMAT}", which)
+    options = ("--all", "--array", states, f"--format={_QUEUE_FORMAT}")  # hidden partitions too
+    asked = ask("squeue", "--noheader", *options, which)
     if not asked.ok:
         return [] if "Invalid job id" in asked.error else None
     entries: list[QueueEntry] = []
@@ -208,11 +348,11 @@ def _entries(line: str) -> list[QueueEntry] | None:
     parts = line.split("|", 6)
     if len(parts) < 7:
         return None
-    job_id, array_id, index, state, reason, nodes, comment = (part.strip() for part in parts)
+    job_id, array_id, index, state, reason, nodes, job_name = (part.strip() for part in parts)
     places: list[int] | list[None] | None = [None] if index in ("N/A", "") else _indices(index)
     if places is None or not state:
         return None
-    return [QueueEntry(job_id, array_id, at, state, reason, nodes, comment) for at in places]
+    return [QueueEntry(job_id, array_id, at, state, reason, nodes, job_name) for at in places]
 
 
 def _indices(text: str) -> list[int] | None:
@@ -235,6 +375,15 @@ def cluster_name() -> str | None:
     said = ask("scontrol", "show", "config").out
     found = re.search(r"^ClusterName\s*=\s*(\S+)", said, re.MULTILINE)
     return None if found is None else found.group(1)
+
+
+def shows_jobs_of_others() -> bool:
+    """Whether the queue of the cluster has everybody's jobs for this user; no if nobody answers."""
+    if os.geteuid() == 0:
+        return True
+    said = ask("scontrol", "show", "config").out
+    found = re.search(r"^PrivateData\s*=\s*(\S+)", said, re.MULTILINE)
+    return found is not None and "jobs" not in found.group(1).split(",")
 
 
 def running_steps(job_id: str) -> list[str]:
@@ -262,6 +411,35 @@ def last_state(job_id: str) -> str | None:
     ended = [row for row in rows if row[0].strip() and row[1] not in ("Unknown", "None", "")]
     ended = [row for row in ended if row[0].split()[0] not in ("PENDING", "RUNNING")]
     return max(ended, key=lambda row: row[1])[0] if ended else None
+
+
+def ended_as(job_ids: Sequence[str]) -> dict[str, str] | None:
+    """How jobs ended, by the accounting: `FAILED 3:0`; None where it does not answer.
+
+    The state and the exit code (with the signal after the colon). Those that it does not know, or
+    does not yet know the end of, are left out.
+    """
+    asked = ask(
+        "sacct",
+        "--noheader",
+        "--parsable2",
+        "--allocations",
+        "--format=JobID,State,ExitCode",
+        f"--jobs={','.join(job_ids)}",
+        patience_s=20.0,
+    )
+    if not asked.ok:
+        return None
+    rows = [line.split("|") for line in asked.out.splitlines() if line.count("|") == 2]
+    ended = [row for row in rows if row[1].partition(" ")[0].rstrip("+") in GONE]
+    return {
+        name: state if code in ("", "0:0") else f"{state} {code}"
+        for name, state, code in map(_stripped, ended)
+    }
+
+
+def _stripped(row: Sequence[str]) -> list[str]:
+    return [cell.strip() for cell in row]
 
 
 def largest_memory_gib(job_id: str) -> float | None:

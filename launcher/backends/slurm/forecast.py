@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from launcher.backends.base import Job
 from launcher.backends.slurm.checks import refusal
 from launcher.backends.slurm.client import Answer
 from launcher.backends.slurm.limits import Limits, into_arrays, into_elements
+from launcher.backends.slurm.partitions import Partition, chosen
 from launcher.text import count, duration
 
 _START = re.compile(r"to start at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
@@ -53,12 +54,31 @@ def _sizes(sizes: Sequence[int]) -> str:
     return f"{' + '.join(parts)} elements"
 
 
-def start_text(answer: Answer, now: datetime) -> str:
+def has_idle_nodes(job: Job, partitions: Mapping[str, Partition]) -> bool:
+    """Whether as many nodes as a job takes are idle in one of its partitions, each large enough."""
+    asked = job.resources
+    tasks = job.processes // asked.nodes
+    cpus, gpus = tasks * max(1, job.cpus // job.processes), job.gpus // asked.nodes
+    mib = (asked.mem_gb or 0) * 1024
+    return any(
+        asked.nodes
+        <= sum(
+            one.count
+            for one in partition.nodes
+            if one.idle and one.cpus >= cpus and one.gpus >= gpus and one.memory_mib >= mib
+        )
+        for partition in chosen(partitions, asked.partition)
+    )
+
+
+def start_text(answer: Answer, now: datetime, *, idle: bool = False) -> str:
     """What `sbatch --test-only` predicts for the first job.
 
     Args:
-        answer: of sbatch.
+        answer: of sbatch. It takes every job that runs to need all of its time limit, so the start
+            that it names is the latest.
         now: local time, in which SLURM answers.
+        idle: whether nodes that could run the job are idle now.
     """
     found = _START.search(answer.said)
     if found is None:
@@ -69,4 +89,5 @@ def start_text(answer: Answer, now: datetime) -> str:
     if wait_s < _SOON_S:
         return "expected start: now, as SLURM sees it"
     day = "" if start.date() == now.date() else f"{start:%a %d %b} "
-    return f"expected start: {day}{start:%H:%M} (in {duration(wait_s)}), as SLURM sees it now"
+    latest = f"{day}{start:%H:%M} at the latest (in {duration(wait_s)})"
+    return f"expected start: {latest}, as SLURM sees it{'; nodes are idle now' if idle else ' now'}"

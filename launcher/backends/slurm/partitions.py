@@ -35,6 +35,8 @@ class Nodes:
     features: frozenset[str] = frozenset()
     usable: bool = True
     """Whether they take jobs now."""
+    idle: bool = False
+    """Whether nothing runs on them."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def parse_nodes(text: str) -> dict[str, tuple[Nodes, ...]]:
         number, cores, mib = (amount or 0 for amount in amounts)
         names = frozenset() if features == "(null)" else frozenset(features.split(","))
         usable = not state.startswith(_UNUSABLE) and not state.endswith("*")
-        found[name].append(Nodes(number, cores, mib, count_gpus(gres), names, usable))
+        idle = usable and state.startswith("idle")
+        found[name].append(Nodes(number, cores, mib, count_gpus(gres), names, usable, idle))
     return {name: tuple(nodes) for name, nodes in found.items()}
 
 

@@ -63,7 +63,7 @@ def probe(
     except RunDirError as error:
         return [Check("probe job", False, str(error))]
     options = _options(resources, findings)
-    answer = client.ask("sbatch", "--parsable", *options, str(folder / "probe.sh"))
+    answer = client.act("sbatch", "--parsable", *options, str(folder / "probe.sh"))
     if not answer.ok:
         shutil.rmtree(folder, ignore_errors=True)
         return [Check("probe job", False, f"sbatch refuses it: {refusal(answer.error)}")]
@@ -223,7 +223,7 @@ def _not_in_time(job_id: str, entries: list[client.QueueEntry] | None, wait_s: f
         return Check("probe job", False, f"SLURM did not say what became of job {job_id} {after}")
     entry = entries[0]
     if entry.state in client.PENDING:
-        client.ask("scancel", job_id)
+        client.act("scancel", job_id)
         said = f"still queued {after} ({entry.reason}), and taken back; try again later"
         return Check("probe job", True, said, note=True)
     said = f"{entry.state} on {entry.nodes}, but no report came within {wait_s:.0f} s"
@@ -237,5 +237,5 @@ def _finish(folder: Path, job_id: str) -> None:
     end = time.monotonic() + _LEAVE_S
     while time.monotonic() < end and client.queue([job_id]):
         time.sleep(_LEAVE_TICK_S)
-    client.ask("scancel", job_id)
+    client.act("scancel", job_id)
     shutil.rmtree(folder, ignore_errors=True)
