@@ -20,7 +20,7 @@ UNTIL_RESUMED = "until `deit-launch resume`"
 _REASONS: tuple[tuple[str, str], ...] = (
     (r"Priority", "other jobs go first"),
     (r"Resources", "its turn, once nodes are free"),
-    (r"Dependency", "waits for its teacher"),
+    (r"Dependency", "waits for its teacher, or for its turn within max_parallel"),
     (r"DependencyNeverSatisfied", "what it waits for will never be: cancel it, then sweep again"),
     (r"JobArrayTaskLimit", "as many jobs of the sweep run as max_parallel or `throttle` allows"),
     (r"JobHeldUser", UNTIL_RESUMED),
