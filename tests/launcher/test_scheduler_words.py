@@ -12,7 +12,10 @@ from launcher.scheduler_words import starting_on, waiting_words
         ("CONFIGURING on node[1-2]", "starting on node[1-2]"),
         ("COMPLETING on node1", "COMPLETING on node1"),
         ("PENDING (Priority)", "other jobs go first (Priority)"),
-        ("PENDING (Dependency)", "waits for its teacher, or for its turn within max_parallel (Dependency)"),
+        (
+            "PENDING (Dependency)",
+            "waits for its teacher, or for its turn within max_parallel (Dependency)",
+        ),
         ("PENDING (QOSMaxJobsPerUserLimit)",
          "a limit of the quality of service is reached (QOSMaxJobsPerUserLimit)"),
         ("PENDING (AssocGrpCpuLimit)", "a limit of your account is reached (AssocGrpCpuLimit)"),
