@@ -26,6 +26,8 @@ from launcher.resources import Resources
 
 LONGEST_LEAD_S = 120
 """Warning before the time limit: time to end a step, to evaluate no further, and to save."""
+UNKNOWN_LIMIT_LEAD_S = 60
+"""The same where the partition's default is the limit: that may be short."""
 
 Element = tuple[Job, ...]
 
@@ -175,7 +177,9 @@ def record_of(
         processes=first.processes,
         cpus_per_task=max(1, first.cpus // first.processes),
         gpus_per_node=first.gpus // resources.nodes,
-        signal_lead_s=LONGEST_LEAD_S if limit_s is None else min(LONGEST_LEAD_S, limit_s // 4),
+        signal_lead_s=UNKNOWN_LIMIT_LEAD_S
+        if limit_s is None
+        else min(LONGEST_LEAD_S, limit_s // 4),
         command=command,
         code=None if first.code is None else str(first.code),
         submitted_by=getpass.getuser(),

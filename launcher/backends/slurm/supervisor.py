@@ -38,6 +38,7 @@ from launcher.backends.slurm.told import Told
 from launcher.observe import dependency_state, read_trial_job
 from launcher.output import SEPARATOR
 from launcher.siblings import attempts_beside, bad_nodes, should_stop_sweep
+from launcher.text import count
 
 _LOCK_PAUSE_S = 2.0
 _LONGEST_PAUSE_S = 30.0
@@ -250,7 +251,10 @@ class Supervisor:
         log_to(run_dirs[0])
         number = _attempt_number(run_dirs[0])
         where = f"job {self.here.name} on {', '.join(nodes)}"
-        log(f"{SEPARATOR} attempt {number} · {where} · {len(run_dirs)} trials {SEPARATOR}", "")
+        log(
+            f"{SEPARATOR} attempt {number} · {where} · {count(len(run_dirs), 'trial')} {SEPARATOR}",
+            "",
+        )
         return running
 
     def _not_started(
