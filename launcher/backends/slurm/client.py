@@ -419,13 +419,14 @@ def ended_as(job_ids: Sequence[str]) -> dict[str, str] | None:
     The state and the exit code (with the signal after the colon). Those that it does not know, or
     does not yet know the end of, are left out.
     """
+    arrays = dict.fromkeys(job_id.partition("_")[0] for job_id in job_ids)
     asked = ask(
         "sacct",
         "--noheader",
         "--parsable2",
         "--allocations",
-        "--format=JobID,State,ExitCode",
-        f"--jobs={','.join(job_ids)}",
+        "--format=JobID%4096,State,ExitCode",
+        f"--jobs={','.join(arrays)}",
         patience_s=20.0,
     )
     if not asked.ok:
@@ -434,8 +435,15 @@ def ended_as(job_ids: Sequence[str]) -> dict[str, str] | None:
     ended = [row for row in rows if row[1].partition(" ")[0].rstrip("+") in GONE]
     return {
         name: state if code in ("", "0:0") else f"{state} {code}"
-        for name, state, code in map(_stripped, ended)
+        for names, state, code in map(_stripped, ended)
+        for name in _elements(names)
     }
+
+
+def _elements(name: str) -> list[str]:
+    """Of `12_3`, or of elements that never had nodes, which sacct names as one: `12_[0-3%2]`."""
+    array, _, index = name.partition("_")
+    return [f"{array}_{at}" for at in _indices(index) or ()] if index else [name]
 
 
 def _stripped(row: Sequence[str]) -> list[str]:
