@@ -6,7 +6,7 @@ import pytest
 from fake_slurm import CONFIG, WAITING
 from sweeps_for_tests import request_for, write_sweep
 
-from launcher.backends.slurm import client
+from launcher.backends.slurm import accounting, client
 from launcher.backends.slurm.backend import SlurmBackend
 from launcher.backends.slurm.partitions import count_gpus
 from launcher.control import submit_again
@@ -80,7 +80,7 @@ def test_states_that_are_new_to_us_keep_a_job(programs):
 )
 def test_the_last_state_is_of_the_last_incarnation_that_ended(programs, rows, state):
     programs("sacct", f"{rows}\n")
-    assert client.last_state("20_0") == state
+    assert accounting.last_state("20_0") == state
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from deit_core.errors import RunDirError
 from deit_core.run_dir import write_atomic, write_json
 from deit_core.source_tree import import_root
 from launcher.backends.base import Check
-from launcher.backends.slurm import client
+from launcher.backends.slurm import accounting, client
 from launcher.backends.slurm.checks import refusal
 from launcher.backends.slurm.partitions import Partition, chosen
 from launcher.backends.slurm.probe_verdict import CORES, Clock, Findings, judge
@@ -200,7 +200,7 @@ def _is_lock_kept(folder: Path, reports: Mapping[int, Mapping[str, Any]]) -> boo
 def _ended_early(folder: Path, job_id: str, findings: Findings, came: int) -> Check:
     """The job has left the queue, and not every task has reported."""
     said = _last_line(folder / "output.log")
-    state = client.last_state(job_id)
+    state = accounting.last_state(job_id)
     ended = f"job {job_id} ended{f' ({state})' if state else ''}"
     where = f"{came} of {findings.nodes} tasks reported"
     if said is None:

@@ -28,7 +28,7 @@ from launcher.backends.endings import (
 )
 from launcher.backends.progress import JobProgress
 from launcher.backends.registry import open_backend
-from launcher.backends.slurm import client
+from launcher.backends.slurm import accounting
 from launcher.backends.slurm.array_dir import ArrayDir, ArrayJob, ArrayRecord
 from launcher.backends.slurm.element_log import log, log_to
 from launcher.backends.slurm.here import Deadline, Here, seconds_left
@@ -137,7 +137,7 @@ class Supervisor:
         """The job as it stands; an attempt that nobody saw end is judged now."""
         progress = self.array.read_progress(job.tag) or carried(job.run_dirs)
         if progress.state == "running" and self._await_others(progress.running):
-            state = client.last_state(self.here.name)
+            state = accounting.last_state(self.here.name)
             word = (state or "").partition(" ")[0]
             cause = _CAUSES_BY_STATE.get(word)
             if cause is None and self.here.restarts > 0:
@@ -146,7 +146,7 @@ class Supervisor:
                 exit_code=None,
                 cause=cause,
                 scheduler=state,
-                max_rss_gib=client.largest_memory_gib(self.here.name),
+                max_rss_gib=accounting.largest_memory_gib(self.here.name),
             )
             progress = self._conclude(job, progress, ending)
         return progress
@@ -236,7 +236,7 @@ class Supervisor:
             self._failed_at = None
         # Asked again: SLURM's signal reaches the ranks before the request behind it is seen here.
         cause = self._cause(self._asked(job) or step.request, chosen)
-        rss = client.largest_memory_gib(self.here.name) if code not in (0, 85) else None
+        rss = accounting.largest_memory_gib(self.here.name) if code not in (0, 85) else None
         ending = Ending(exit_code=code, cause=cause, nodes=self.here.nodes, max_rss_gib=rss)
         progress = self._conclude(job, running, ending)
         return progress, _LEAVES.get(cause) if cause is not None else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from deit_core.run_dir import RunDir
 from launcher.attempts import last_attempt
 from launcher.backends.base import Unstarted
-from launcher.backends.slurm import client
+from launcher.backends.slurm import accounting
 from launcher.backends.slurm.arrays import Place
 from launcher.evidence import last_lines
 
@@ -36,7 +36,7 @@ class Ends:
         """How elements ended, by the accounting; those that it does not know are left out."""
         unknown = list(dict.fromkeys(one for one in elements if one not in self._said))
         for start in range(0, len(unknown), _AT_ONCE):
-            said = client.ended_as(unknown[start : start + _AT_ONCE])
+            said = accounting.ended_as(unknown[start : start + _AT_ONCE])
             if said is None:
                 break  # nor would it answer about the rest
             self._said |= said
