@@ -77,6 +77,10 @@ def test_without_accounting_its_log_shows_that_it_began(swept, backend, runs):
             ("20_0|CANCELLED by 5|0:0\n", None),
             "its job 20_0 was cancelled in SLURM (CANCELLED by 5)",
         ),
+        (
+            ("20_0|FAILED|0:9\n", None),
+            "its job 20_0 was killed before it started: FAILED 0:9",
+        ),
         (("", None), "its job 20_0 left the queue before it started"),
         (("20_0|NODE_FAIL|0:0\n", "x"), "its job 20_0 ended before it started: NODE_FAIL"),
         (

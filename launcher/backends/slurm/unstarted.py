@@ -68,12 +68,15 @@ def _judge(place: Place, said: str | None, runs: Path) -> Unstarted:
     name, log = place.element, place.array.log(place.index)
     last = next(reversed(last_lines(log)), None)
     state = None if said is None else said.partition(" ")[0].rstrip("+")
+    code = _exit_code(said)
+    if code is not None and code < 0:  # whoever killed it: no line of the script's
+        return Unstarted(f"its job {name} was killed before it started: {said}", scheduler=said)
     if state in _FAILED or (state is None and log.exists() and not _was_taken_away(log)):
         how = f" ({said})" if said else ""
         shown = log.relative_to(runs.parent) if log.is_relative_to(runs.parent) else log
         where = f"{last}; see {shown}" if last else f"see {shown}"
         reason = f"job {name} ended before it started the trial{how}: {where}"
-        return Unstarted(reason, failed=True, exit_code=_exit_code(said), scheduler=said)
+        return Unstarted(reason, failed=True, exit_code=code, scheduler=said)
     if state == "CANCELLED":
         return Unstarted(f"its job {name} was cancelled in SLURM ({said})", scheduler=said)
     if said is not None or last is not None:
