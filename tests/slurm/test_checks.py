@@ -34,7 +34,7 @@ REFUSED = {
     "resources.qos is 'limit', valid: limited, normal; did you mean \"limited\"?": {"qos": "limit"},
     "resources.gpus_per_node is 3, but no node of partition 'gpu' has more than 2 GPUs; use "
     "--set resources.gpus_per_node=2 and more nodes": {"gpus_per_node": 3},
-    "use --set resources.gpus_per_node=2 resources.nodes=2": {"gpus_per_node": 4},
+    "use --set resources.gpus_per_node=2 --set resources.nodes=2": {"gpus_per_node": 4},
     "resources.nodes is 5, but partition 'gpu' has 4 nodes; use --set resources.nodes=4": {
         "nodes": 5
     },

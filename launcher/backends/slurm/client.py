@@ -181,6 +181,9 @@ class _Manner:
         if not answer.ok and is_silence(answer.error):
             self.silent[_address(daemon)] = (time.monotonic(), answer)
 
+    def forget(self, daemon: str) -> None:
+        self.silent.pop(_address(daemon), None)
+
 
 _MANNER = _Manner()
 
@@ -268,6 +271,8 @@ def answers() -> bool:
             f"SLURM does not answer ({briefly(asked.error)}); try again later, or pass "
             f"--backend local to run on this machine"
         )
+    if not asked.ok:
+        _MANNER.forget("slurmctld")  # there is none, so that none is silent
     return asked.ok
 
 
