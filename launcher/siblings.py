@@ -94,10 +94,13 @@ def _failures(attempts: Sequence[AttemptRecord]) -> set[tuple[str, str]]:
         if attempt.cause == "completed":
             for node in attempt.nodes:
                 sound[node] = max(sound[node], attempt.ended_unix_s or 0.0)
+    failed = {(a.tag, a.started_unix_s) for a in attempts if a.cause == "node_failure"}
     found = set()
     for attempt in attempts:
+        # What one trial of a cohort lost, another may have seen as the failure of the node.
+        seen_failing = (attempt.tag, attempt.started_unix_s) in failed
         for node in attempt.nodes:
-            without_gain = attempt.cause == "lost" and not attempt.progressed
+            without_gain = attempt.cause == "lost" and not attempt.progressed and not seen_failing
             if attempt.cause == "node_failure":
                 found.add((node, f"{attempt.tag} {attempt.started_unix_s}"))
             elif without_gain and (attempt.ended_unix_s or 0.0) > sound[node]:

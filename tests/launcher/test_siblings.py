@@ -1,6 +1,6 @@
 """Nodes that a sweep avoids, and when it stops: positive evidence only."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from launch_support import make_trial
 
@@ -66,6 +66,7 @@ attempts = st.builds(
 )
 
 
+@example([ended("node_failure", "n1", "n2", tag="a", at=1.0), ended("lost", "n1", tag="a", at=1.0)])
 @given(st.lists(attempts, max_size=20))
 def test_never_more_than_half_and_never_without_two_events(history):
     bad = bad_nodes(history)
