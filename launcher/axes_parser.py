@@ -11,7 +11,8 @@ from launcher.axes import Axis, Condition, Setting, same
 from launcher.errors import Location, SweepError
 from launcher.fields import field_problem, overlap, value_problem
 from launcher.layers import flatten, nest, unknown_key
-from launcher.search import Range, Search, draw_choice, draw_range
+from launcher.search.config import Range, Search
+from launcher.search.draws import draw_choice, draw_range
 from launcher.yaml_source import Node
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from deit_core.config import RunConfig
 from launcher.fields import FREE_FORM, sections
 from launcher.resources import Resources
-from launcher.search import Range, Search
+from launcher.search.config import Range, Search
 from launcher.sweep import TEACHER_KEYS
 
 Schema = dict[str, Any]

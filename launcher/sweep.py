@@ -31,7 +31,7 @@ from launcher.layers import (
 from launcher.overrides import Overrides, parse_overrides
 from launcher.profile import PROFILE_KEYS, Entries, apply_profile, profile_entries, section
 from launcher.resources import Resources
-from launcher.search import Search
+from launcher.search.config import Search
 from launcher.seeds import config_seed, parse_seeds
 from launcher.yaml_source import Document, Node, load_yaml
 

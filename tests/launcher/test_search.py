@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sweep_files import TAUGHT, expand_text
 
-from launcher.search import Range, Search, draw_choice, draw_range
+from launcher.search.config import Range, Search
+from launcher.search.draws import draw_choice, draw_range
 
 LOG = Range(low=1e-4, high=1e-2, log=True)
 
