@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +18,8 @@ from deit_core.data.sources import arrays
 from deit_core.run_dir import RunDir
 from deit_core.train import evaluate
 from deit_core.train.checkpoint import list_checkpoints, load_newest
+from deit_core.train.student import Student
+from tests.deit_core.rank_processes import train
 
 WALL_CLOCK = {"unix_s", "train_images_per_s", "train_s", "finished_unix_s", "cohort_size"}
 TOTAL_STEPS = 20  # 4 epochs of 80 images in batches of 16
@@ -64,47 +65,33 @@ def assert_same_tree(left: Any, right: Any) -> None:
         assert left == right
 
 
-def killed_job(patch: str, *runs: RunDir) -> None:
-    """Run a job in which `patch` (Python code) ends in a kill -9."""
-    code = (
-        "import os, signal, sys\n"
-        "from deit_core.train import student\n"
-        f"{patch}\n"
-        "from deit_core.__main__ import main\n"
-        f"sys.argv = ['deit_core', *{[str(run.path) for run in runs]!r}]\n"
-        "sys.exit(main())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+def after_step(number: int, step: int, rank: int) -> None:
+    """Send a signal inside train_step of `step`, after the optimiser, before anything is saved."""
+    original = Student.train_step
+
+    def train_step(self: Student, *arguments: Any) -> None:
+        original(self, *arguments)
+        if self.step == step:
+            os.kill(os.getpid(), number)
+
+    Student.train_step = train_step  # type: ignore[method-assign]
 
 
-def kill_in_step(step: int) -> str:
-    """Die inside train_step of `step`, after the optimiser and before anything is written."""
-    return (
-        "original = student.Student.train_step\n"
-        "def train_step(self, *arguments):\n"
-        "    original(self, *arguments)\n"
-        f"    if self.step == {step}: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "student.Student.train_step = train_step"
-    )
-
-
-def kill_between_saves(step: int) -> str:
+def kill_between_saves(step: int, rank: int) -> None:
     """Die when the first student of a cohort has saved `step` and the others have not."""
-    return (
-        "original = student.Student.save\n"
-        "def save(self, train_s):\n"
-        "    original(self, train_s)\n"
-        f"    if self.step == {step}: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "student.Student.save = save"
-    )
+    original = Student.save
+
+    def save(self: Student, train_s: float) -> None:
+        original(self, train_s)
+        if self.step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Student.save = save  # type: ignore[method-assign]
+
+
+def killed_in_step(step: int, run: RunDir) -> None:
+    """Run a job that is killed in a step."""
+    train(1, run, patch=partial(after_step, signal.SIGKILL, step), check=-signal.SIGKILL)
 
 
 @pytest.fixture
@@ -130,7 +117,7 @@ def test_resume_after_kill_at_a_random_step(
     step = random.randrange(1, TOTAL_STEPS + 1)
     print(f"killed at step {step}")  # noqa: T201 - shown when the test fails
     killed = make_run("killed", train={"checkpoint_every_s": save_every_s})
-    killed_job(kill_in_step(step), killed)
+    killed_in_step(step, killed)
     assert killed.read_status().state == "running"
     job(killed)
     status = killed.read_status()
@@ -144,7 +131,7 @@ def test_resume_from_a_damaged_checkpoint(
     straight = make_run("straight")
     job(straight)
     killed = make_run("killed")
-    killed_job(kill_in_step(13), killed)
+    killed_in_step(13, killed)
     newest = list_checkpoints(killed.checkpoint_dir)[0]
     assert newest.step == 10
     newest.path.write_bytes(newest.path.read_bytes()[:-100])
@@ -157,16 +144,7 @@ def test_a_stop_signal_saves_and_the_next_job_goes_on(make_run: RunFactory, job:
     straight = make_run("straight")
     job(straight)
     stopped = make_run("stopped")
-    patch = kill_in_step(7).replace("SIGKILL", "SIGTERM")
-    code = (
-        "import os, signal, sys\nfrom deit_core.train import student\n"
-        f"{patch}\nfrom deit_core.__main__ import main\n"
-        f"sys.argv = ['deit_core', {str(stopped.path)!r}]\nsys.exit(main())"
-    )
-    command = [sys.executable, "-c", code]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, timeout=120, check=False)
-    assert done.returncode == 85
+    train(1, stopped, patch=partial(after_step, signal.SIGTERM, 7), check=85)
     status = stopped.read_status()
     assert (status.state, status.reason) == ("preempted", "stopped by SIGTERM at step 7")
     assert list_checkpoints(stopped.checkpoint_dir)[0].step == 7
@@ -205,7 +183,7 @@ def test_a_stop_signal_cuts_an_evaluation_short(
 
 def test_a_resume_refuses_data_that_changed(make_run: RunFactory, job: Job) -> None:
     run = make_run("run")
-    killed_job(kill_in_step(7), run)
+    killed_in_step(7, run)
     other = arrays.open_digits("train", in_chans=1)
     other._images[0] = 255 - other._images[0]
     with pytest.MonkeyPatch.context() as patched:
@@ -259,7 +237,7 @@ def test_a_cohort_is_bit_equal_to_separate_runs(
     assert summary.teacher_val_top1 is not None
     # A cohort whose members were saved at different steps goes on from each one's own step.
     killed = members(make_run, "killed", teacher)
-    killed_job(kill_between_saves(10), *killed.values())
+    train(1, *killed.values(), patch=partial(kill_between_saves, 10), check=-signal.SIGKILL)
     steps = {list_checkpoints(run.checkpoint_dir)[0].step for run in killed.values()
              if list_checkpoints(run.checkpoint_dir)}  # fmt: skip
     assert steps == {5, 10}
