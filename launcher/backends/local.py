@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import functools
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from deit_core.errors import RunDirError
-from deit_core.source_tree import import_root
-from launcher.backends.base import Capacity, Check, Job, JobReport, JobState, Peers, no_peers
-from launcher.backends.local_queue import Environment, LocalQueue, QueuedJob
+from launcher.backends.base import Capacity, Check, Job
+from launcher.backends.job_queue import QueuedJob
+from launcher.backends.queue_backend import QueueBackend
 from launcher.backends.slots import Slots, granted_slots
 from launcher.errors import LaunchError
-from launcher.locks import locked, take_lock
 from launcher.resources import Resources
 
-TRAINER = (sys.executable, "-P", "-m", "deit_core")
-"""Command line of a job; its run directories are appended. -P: the folder it is called in is no
-place to import from, or a checkout there would hide the snapshot."""
 
-_ENDED = JobReport("ended")
-_RUNNER = (sys.executable, "-m", "launcher.backends.local_runner")
-MAX_RUNNER_STARTS = 5
-"""By one command: a runner that dies that often cannot serve the queue."""
-# The shell leaves at once, so the runner is nobody's child and its end needs no one to wait for it.
-_DETACH = ("/bin/sh", "-c", '"$@" &', "sh")
-
-
-class LocalBackend:
+class LocalBackend(QueueBackend):
     """Runs jobs on this machine, as many at once as it grants cores and GPUs."""
 
     name = "local"
+    runner_module = "launcher.backends.local_runner"
 
     def __init__(self, runs: Path, *, command: Sequence[str] | None = None) -> None:
-        self.peers: Peers = no_peers
-        self.queue = LocalQueue(runs.resolve())
-        self.command = tuple(TRAINER if command is None else command)
-        self._runner_starts = 0
+        super().__init__(queue_folder(runs.resolve()), command)
 
     @functools.cached_property
     def slots(self) -> Slots:
@@ -52,27 +32,6 @@ class LocalBackend:
         """
         return granted_slots()
 
-    @functools.cached_property
-    def environment(self) -> Environment:
-        """What the jobs that are submitted here will find."""
-        return Environment.of(os.environ)
-
-    def submit(self, jobs: Sequence[Job]) -> dict[str, str]:
-        """Queue jobs and see that a runner serves the queue.
-
-        Raises:
-            LaunchError: a job asks for more than this machine grants.
-            RunDirError: the queue cannot be written.
-        """
-        queued = [self._queued(job) for job in jobs]
-        with locked(self.queue.queue_lock):
-            for job in queued:
-                if not self.queue.has(job.tag):
-                    self.queue.keep_environment(self.environment)
-                    self.queue.add(job)
-            self._ensure_runner()
-        return {job.tag: job.tag for job in jobs}
-
     def _queued(self, job: Job) -> QueuedJob:
         slots = self.slots
         if slots.capacity.fit(job.cpus, job.gpus) == 0:
@@ -80,34 +39,8 @@ class LocalBackend:
                 f"a job asks for {job.cpus} cores and {job.gpus} GPUs, this machine grants "
                 f"{slots.cpus} and {len(slots.gpus)}; lower `resources` in the sweep file"
             )
-        return QueuedJob(
-            tag=job.tag,
-            run_dirs=tuple(str(path) for path in job.run_dirs),
-            after=tuple(str(path) for path in job.after),
-            processes=job.processes,
-            cpus=job.cpus,
-            gpus=job.gpus,
-            cpus_granted=slots.cpus,
-            gpus_granted=slots.gpus,
-            group=job.group,
-            max_parallel=job.max_parallel,
-            max_requeues=job.resources.max_requeues,
-            environment=self.environment.digest,
-            command=self.command,
-            code=None if job.code is None else str(job.code),
-            cwd=os.getcwd(),
-            submitted_unix_s=time.time(),
-            submitted_by=socket.gethostname(),
-        )
-
-    def find(self, tags: Collection[str]) -> Mapping[str, str]:
-        """The tags themselves, of jobs that are queued or running."""
-        live = self.queue.tags()
-        return {tag: tag for tag in tags if tag in live}
-
-    def settle(self, resources: Resources) -> Resources:
-        """The same: no variable says what a job gets here."""
-        return resources
+        granted = {"cpus_granted": slots.cpus, "gpus_granted": slots.gpus}
+        return super()._queued(job).model_copy(update=granted)
 
     def check(self, resources: Resources) -> Sequence[str]:
         """Whether a job fits is seen when it is planned."""
@@ -117,140 +50,20 @@ class LocalBackend:
         """There is this machine alone, whose capacity is known."""
         return None
 
-    def forecast(self, jobs: Sequence[Job]) -> list[str]:
-        """Jobs start as soon as the queue has come to them: nothing that the plan does not say."""
-        return []
-
-    def states(self, job_ids: Collection[str]) -> Mapping[str, JobReport]:
-        """All of them: what is not in this queue has ended."""
-        live, held = self.queue.tags(), self.queue.held()
-        return {
-            tag: JobReport(self._state(tag), held=tag in held) if tag in live else _ENDED
-            for tag in job_ids
-        }
-
-    def _state(self, tag: str) -> JobState:
-        state = self.queue.read_progress(tag).state
-        return state if self.queue.has(tag) else "ended"  # it may have ended meanwhile
-
-    def describe(self, job_ids: Collection[str]) -> Mapping[str, str]:
-        """Nobody keeps accounts of jobs here."""
-        return {}
-
-    def log_before_start(self, job_id: str) -> Path | None:
-        """A job starts its trials at once."""
-        return None
-
-    def require_answer(self) -> None:
-        """The queue is a folder."""
-
-    def cancel(self, job_ids: Collection[str]) -> None:
-        """Leave requests for the runner, which ends the jobs with SIGTERM, later SIGKILL."""
-        with locked(self.queue.queue_lock):
-            live = [job_id for job_id in job_ids if self.queue.has(job_id)]
-            for job_id in live:
-                self.queue.request_cancel(job_id)
-            if live:
-                self._ensure_runner()
-
-    def hold(self, job_ids: Collection[str]) -> None:
-        """Keep jobs waiting until they are released; one that runs saves first.
-
-        Raises:
-            RunDirError: the queue cannot be written.
-        """
-        with locked(self.queue.queue_lock):
-            for tag in job_ids:
-                if self.queue.has(tag):
-                    self.queue.request_hold(tag)
-            if self.queue.to_move():
-                self._ensure_runner()
-
-    def release(self, job_ids: Collection[str]) -> None:
-        """Let held jobs run again. Raises RunDirError."""
-        with locked(self.queue.queue_lock):
-            for tag in job_ids:
-                self.queue.release(tag)
-            if self.queue.to_move():
-                self._ensure_runner()
-
-    def throttle(self, group: str, most: int | None) -> None:
-        """Let at most so many jobs of a sweep run at once; None: as many as fit.
-
-        Raises:
-            RunDirError: the queue cannot be written.
-        """
-        with locked(self.queue.queue_lock):
-            if self.queue.tags():
-                self.queue.throttle(group, most)
-
     def capacity(self) -> Capacity:
         """What this machine grants to this process."""
         return self.slots.capacity
-
-    def revive(self) -> None:
-        """Start a runner if jobs are left and none serves them. Raises RunDirError."""
-        if self.queue.to_move():
-            with locked(self.queue.queue_lock):
-                if self.queue.to_move():
-                    self._ensure_runner()
 
     def checks(self, resources: Resources, *, submit: bool = False) -> list[Check]:
         """Slots, and whether the queue is served."""
         slots = self.slots
         gpus = ", ".join(slots.gpus) or "none"
-        jobs, held = self.queue.tags(), self.queue.held()
-        alive = self.runner_is_alive()
-        stuck = self.queue.to_move() and not alive
-        paused = f", {len(held & jobs)} paused" if held & jobs else ""
-        runner = f"runner {'alive' if alive else 'not running'}"
-        served = f"{len(jobs)} jobs{paused}, {runner}" if jobs else "empty"
-        if stuck:
-            served += f"; any `deit-launch sweep` restarts it, its log is {self.queue.runner_log}"
         return [
             Check("local slots", slots.cpus > 0, f"{slots.cpus} cores, GPUs: {gpus}"),
-            Check("local queue", not stuck, served),
+            self.queue_check(),
         ]
 
-    def runner_is_alive(self) -> bool:
-        """Whether a runner holds its lock."""
-        if not self.queue.path.is_dir():
-            return False
-        with locked(self.queue.queue_lock):
-            handle = take_lock(self.queue.runner_lock)
-        if handle is None:
-            return True
-        os.close(handle)
-        return False
 
-    def _ensure_runner(self) -> None:
-        """Start a runner unless there is one; queue.lock is held.
-
-        The lock is taken here and inherited, so two callers can never start two runners.
-        """
-        handle = take_lock(self.queue.runner_lock)
-        if handle is None:
-            return
-        self._runner_starts += 1
-        if self._runner_starts > MAX_RUNNER_STARTS:
-            os.close(handle)
-            raise LaunchError(
-                f"the local runner has died {MAX_RUNNER_STARTS} times with jobs left; "
-                f"see the end of {self.queue.runner_log}"
-            )
-        try:
-            with open(self.queue.runner_log, "ab") as log:
-                subprocess.run(
-                    [*_DETACH, *_RUNNER, str(self.queue.path.parent), str(handle)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=import_root(),
-                    pass_fds=(handle,),
-                    start_new_session=True,
-                    check=True,
-                )
-        except OSError as error:
-            raise RunDirError(f"cannot start the local runner: {error.strerror}") from error
-        finally:
-            os.close(handle)
+def queue_folder(runs: Path) -> Path:
+    """Where the queue of a runs folder lies."""
+    return runs / ".local"

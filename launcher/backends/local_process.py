@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from deit_core.rendezvous import RANK_VARIABLES
-from launcher.backends.local_queue import LocalQueue, QueuedJob
+from launcher.backends.job_queue import JobQueue, QueuedJob
 from launcher.locks import take_lock
 from launcher.output import open_output
 
@@ -19,7 +19,7 @@ from launcher.output import open_output
 _SHIM = 'echo "$$" > "$1"; shift; exec "$@"'
 
 
-def is_alive(queue: LocalQueue, tag: str) -> bool:
+def is_alive(queue: JobQueue, tag: str) -> bool:
     """Whether any process of the job lives: they share the lock it was started with."""
     handle = take_lock(queue.alive / tag)
     if handle is None:
@@ -29,7 +29,7 @@ def is_alive(queue: LocalQueue, tag: str) -> bool:
 
 
 def start(
-    queue: LocalQueue, job: QueuedJob, run_dirs: Sequence[str], gpus: Sequence[str]
+    queue: JobQueue, job: QueuedJob, run_dirs: Sequence[str], gpus: Sequence[str]
 ) -> subprocess.Popen[bytes] | None:
     """Start one attempt in its own session; None when processes of this job are still alive.
 
@@ -70,7 +70,7 @@ def _command(job: QueuedJob, run_dirs: Sequence[str]) -> list[str]:
     return [*gang, "--run-dir", run_dirs[0], "--job", job.tag, "--", *trainer]
 
 
-def _environment(queue: LocalQueue, job: QueuedJob, gpus: Sequence[str]) -> dict[str, str]:
+def _environment(queue: JobQueue, job: QueuedJob, gpus: Sequence[str]) -> dict[str, str]:
     """What the submitter had, not what the runner has; and this job's share of the machine."""
     threads = str(job.cpus)
     kept = queue.read_environment(job.environment)
@@ -85,7 +85,7 @@ def _environment(queue: LocalQueue, job: QueuedJob, gpus: Sequence[str]) -> dict
     }
 
 
-def ask_to_stop(queue: LocalQueue, tag: str) -> bool:
+def ask_to_stop(queue: JobQueue, tag: str) -> bool:
     """SIGTERM to the trainer alone (its loader processes must outlive the checkpoint).
 
     A gang passes it on to its trainers.
@@ -96,13 +96,13 @@ def ask_to_stop(queue: LocalQueue, tag: str) -> bool:
     return _signal(queue, tag, signal.SIGTERM, os.kill)
 
 
-def kill(queue: LocalQueue, tag: str) -> bool:
+def kill(queue: JobQueue, tag: str) -> bool:
     """SIGKILL to every process of the job."""
     return _signal(queue, tag, signal.SIGKILL, os.killpg)
 
 
 def _signal(
-    queue: LocalQueue, tag: str, number: signal.Signals, send: Callable[[int, int], None]
+    queue: JobQueue, tag: str, number: signal.Signals, send: Callable[[int, int], None]
 ) -> bool:
     pid = queue.pid(tag)
     if pid is None:
@@ -114,7 +114,7 @@ def _signal(
     return True
 
 
-def leader_is_gone(queue: LocalQueue, tag: str) -> bool:
+def leader_is_gone(queue: JobQueue, tag: str) -> bool:
     """Whether the trainer itself has ended, so that what lives are orphans of it."""
     pid = queue.pid(tag)
     if pid is None:

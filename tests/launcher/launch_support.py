@@ -12,8 +12,8 @@ from deit_core.config import RunConfig, parse_run_config
 from deit_core.identity import canonical, trial_and_group_id
 from deit_core.records import TrialRecord
 from deit_core.run_dir import RunDir
-from launcher.backends.local import LocalBackend
-from launcher.backends.local_queue import LocalQueue
+from launcher.backends.job_queue import JobQueue
+from launcher.backends.local import LocalBackend, queue_folder
 
 FAKE_TRAINER = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
 
@@ -88,13 +88,13 @@ def moment(run: RunDir, what: str) -> float:
 
 def runner_pid(runs: Path) -> int | None:
     with contextlib.suppress(FileNotFoundError, ValueError):
-        return int(LocalQueue(runs).runner_lock.read_text())
+        return int(JobQueue(queue_folder(runs)).runner_lock.read_text())
     return None
 
 
 def kill_everything(runs: Path) -> None:
     """End the runner and the jobs of this folder, by their process ids."""
-    queue = LocalQueue(runs)
+    queue = JobQueue(queue_folder(runs))
     backend = LocalBackend(runs)
 
     def runner_is_gone() -> bool:

@@ -20,11 +20,10 @@ from launch_support import (
 )
 
 from deit_core.errors import RunDirError
-from launcher.backends import local as backend_local
-from launcher.backends import local_process, local_runner
+from launcher.backends import local_process, queue_mover
 from launcher.backends.base import Job
-from launcher.backends.local import LocalBackend
-from launcher.backends.local_queue import LocalQueue
+from launcher.backends.job_queue import JobQueue
+from launcher.backends.local import LocalBackend, queue_folder
 from launcher.backends.local_runner import Runner
 from launcher.backends.slots import granted_cpus, granted_gpus
 from launcher.errors import LaunchError
@@ -158,7 +157,7 @@ def still(local):
 
 
 def test_a_full_disk_is_waited_out(still, folder, monkeypatch):
-    monkeypatch.setattr(local_runner, "LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr(queue_mover, "LONGEST_PAUSE_S", 0.0)
     trials = [make_trial(folder, seed) for seed in range(3)]
     for index, run in enumerate(trials):
         submit(still, Job(f"job{index}", (run.path,)))
@@ -186,7 +185,7 @@ def test_a_full_disk_is_waited_out(still, folder, monkeypatch):
     [OSError(errno.ENOSPC, "No space left on device"), RunDirError("cannot write alive/one")],
 )
 def test_a_start_that_had_no_room_is_no_attempt(still, folder, monkeypatch, error):
-    monkeypatch.setattr(local_runner, "LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr(queue_mover, "LONGEST_PAUSE_S", 0.0)
     run = make_trial(folder, 0)
     submit(still, Job("one", (run.path,)))
     runner = Runner(still.queue)
@@ -328,7 +327,7 @@ def test_a_job_that_ended_while_no_runner_lived_is_not_run_again(local, folder, 
 
 
 def test_a_runner_that_cannot_live_is_named(local, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(backend_local, "_RUNNER", ("/bin/false",))
+    monkeypatch.setattr(LocalBackend, "_runner", lambda self: ("/bin/false",))
     submit(local, Job("a", (make_trial(folder, 0).path,)))
     for _ in range(4):
         until(lambda: not local.runner_is_alive())
@@ -370,7 +369,7 @@ def test_a_refused_trial_says_why(local, folder):
 
 def test_a_deaf_job_is_killed_after_the_grace_time(runs, folder, tmp_path):
     run = make_trial(folder, 0, gate=str(tmp_path / "gate"), deaf=True)
-    queue = LocalQueue(runs)
+    queue = JobQueue(queue_folder(runs))
     backend = LocalBackend(runs, command=FAKE_TRAINER)
     runner = Runner(queue, grace_s=0.1)
     backend._ensure_runner = lambda: None  # this test moves the queue itself

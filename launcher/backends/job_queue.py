@@ -1,4 +1,4 @@
-"""The files of the local queue, `<runs>/.local/`.
+"""The files of a queue of jobs that one process moves, such as `<runs>/.local/`.
 
     jobs/<tag>.json      what to run; written once by the submitter; gone when the job has ended
     progress/<tag>.json  how far it is; written by the runner alone
@@ -42,8 +42,11 @@ class QueuedJob(Record):
     run_dirs: tuple[str, ...]
     after: tuple[str, ...] = ()
     processes: int = 1
+    nodes: int = 1
     cpus: int = 1
     gpus: int = 0
+    mem_gb: float | None = None
+    """Memory on each node, where that was asked for."""
     cpus_granted: int
     """Cores that this job and all that run beside it may take: those of its submitter."""
     gpus_granted: tuple[str, ...] = ()
@@ -77,11 +80,11 @@ class Environment:
         return cls(hashlib.sha256(data).hexdigest()[:32], data)
 
 
-class LocalQueue:
+class JobQueue:
     """Paths and small operations; constructing it touches nothing on disk."""
 
-    def __init__(self, runs: Path) -> None:
-        self.path = runs / ".local"
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.jobs = self.path / "jobs"
         self.progress = self.path / "progress"
         self.cancels = self.path / "cancel"
