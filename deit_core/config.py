@@ -23,6 +23,7 @@ from deit_core.config_types import (
     Section,
 )
 from deit_core.errors import ConfigError
+from deit_core.tracking import MlflowConfig, WandbConfig
 
 CONFIG_SCHEMA_VERSION = 2
 """Raised when the meaning of a config changes; part of every trial id."""
@@ -273,6 +274,10 @@ class LoggingConfig(Section):
     every_steps: PositiveInt = 50
     """Steps between two training rows of metrics.jsonl."""
     tensorboard: bool = True
+    wandb: WandbConfig | None = None
+    """Weights & Biases as a further view of the rows; needs the extra `wandb`."""
+    mlflow: MlflowConfig | None = None
+    """MLflow as a further view of the rows; needs the extra `mlflow`."""
 
 
 class RunConfig(Section):

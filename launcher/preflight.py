@@ -13,6 +13,7 @@ from deit_core.data_layout import Split, count_classes, count_images
 from deit_core.errors import CheckpointError, DataError, TeacherError
 from deit_core.identity import KNOWN_SOURCES
 from deit_core.layouts.imagenet import IMAGENET_CLASSES, v2_classes
+from deit_core.tracking import check_trackers
 from launcher.errors import SweepError
 from launcher.expand import Trial
 
@@ -27,6 +28,7 @@ def check_inputs(trials: Iterable[Trial]) -> None:
         CheckpointError: the weights to fine-tune are missing, empty or a folder.
         TeacherError: a teacher's checkpoint is, or it knows other classes.
         SweepError: model.num_classes is not what the data has.
+        ConfigError: an experiment tracker cannot be used here.
     """
     classes: dict[DataConfig, int] = {}
     by_id: dict[str, int] = {}
@@ -36,6 +38,7 @@ def check_inputs(trials: Iterable[Trial]) -> None:
         if data not in classes:
             classes[data] = count_classes(data)
         by_id[trial.trial_id] = classes[data]
+        check_trackers(trial.config.logging.wandb, trial.config.logging.mlflow)
         _check_model(trial, classes[data])
         _check_sizes(trial, sizes)
         _check_files(trial.config, classes[data])

@@ -12,6 +12,34 @@ HEARTBEAT_S = 5.0
 """Least time between two heartbeats in status.json."""
 
 
+_PREFIXES = ("val_ema_", "val_", "train_")
+
+
+def scalars(row: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a row under the tags that every view of it shows: `val/top1_cls`, `train/lr`.
+
+    The training figures of an evaluation row cover another span than those of a training row:
+    `train/loss_at_eval`.
+    """
+    tagged = {_tag_of(key, row["kind"]): value for key, value in row.items() if key != "val_images"}
+    return {
+        tag: value
+        for tag, value in tagged.items()
+        if tag is not None and isinstance(value, int | float)
+    }
+
+
+def _tag_of(key: str, kind: str) -> str | None:
+    if key == "lr":
+        return "train/lr"
+    if kind == "eval" and key.startswith("train_"):
+        return f"train/{key.removeprefix('train_')}_at_eval"
+    for prefix in _PREFIXES:
+        if key.startswith(prefix):
+            return f"{prefix[:-1]}/{key.removeprefix(prefix)}"
+    return None
+
+
 class MetricSink(Protocol):
     """Takes every row of one trial, in order."""
 

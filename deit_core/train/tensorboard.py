@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from deit_core.config import RunConfig
 from deit_core.records import TrialRecord
+from deit_core.train.sinks import scalars
 
 _METRICS = ("val/top1", "val/top1_cls", "val/top1_dist", "val/loss", "train/loss_at_eval")
 _STATUS = {
@@ -23,22 +24,6 @@ _STATUS = {
     "failed": api_pb2.STATUS_FAILURE,
     "preempted": api_pb2.STATUS_UNKNOWN,
 }
-_PREFIXES = ("val_ema_", "val_", "train_")
-
-
-def tag_of(key: str, kind: str) -> str | None:
-    """TensorBoard tag of a metrics.jsonl key: `val_top1_cls` becomes `val/top1_cls`.
-
-    The training figures of an evaluation row cover another span than those of a training row.
-    """
-    if key == "lr":
-        return "train/lr"
-    if kind == "eval" and key.startswith("train_"):
-        return f"train/{key.removeprefix('train_')}_at_eval"
-    for prefix in _PREFIXES:
-        if key.startswith(prefix):
-            return f"{prefix[:-1]}/{key.removeprefix(prefix)}"
-    return None
 
 
 class TensorBoardSink:
@@ -54,10 +39,8 @@ class TensorBoardSink:
 
     def emit(self, row: dict[str, Any]) -> None:
         """Write the numbers of one row as scalars."""
-        for key, value in row.items():
-            tag = tag_of(key, row["kind"])
-            if tag is not None and key != "val_images" and isinstance(value, int | float):
-                self._writer.add_scalar(tag, value, row["step"], walltime=row["unix_s"])
+        for tag, value in scalars(row).items():
+            self._writer.add_scalar(tag, value, row["step"], walltime=row["unix_s"])
         if row["kind"] == "eval":
             self._writer.flush()
 

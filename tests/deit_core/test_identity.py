@@ -148,6 +148,8 @@ CHANGES: dict[str, Change] = {
     "eval.imagenet_v2": stream("/v2"),
     "logging.every_steps": never(7),
     "logging.tensorboard": never(False),
+    "logging.wandb": never({"project": "p"}),
+    "logging.mlflow": never({"tracking_uri": "http://localhost:5000"}),
 }
 
 
