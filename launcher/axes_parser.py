@@ -35,20 +35,21 @@ def parse_axes(axes: Mapping[str, Node], search: Search) -> tuple[Axis, ...]:
 
 
 def _single(field: str, node: Node) -> Axis:
-    _check_field(field, node.where)
+    check_field(field, node.where)
     values = node
     when: tuple[Condition, ...] = ()
     if isinstance(node.value, Mapping):
-        entries = _options(field, node, ("values", "when"))
+        entries = parse_options(field, node, ("values", "when"))
         if "values" not in entries:
             raise SweepError(f"{field}: an axis needs `values: [...]`", node.where)
-        values, when = entries["values"], _conditions(field, entries.get("when"))
-    settings = _settings(field, values)
+        values, when = entries["values"], parse_conditions(field, entries.get("when"))
+    settings = parse_settings(field, values)
     rows = tuple({field: setting} for setting in settings)
     return Axis((field,), rows, node.where, field, {field: when} if when else {})
 
 
-def _check_field(field: str, location: Location) -> None:
+def check_field(field: str, location: Location) -> None:
+    """Refuse what is no field that can vary. Raises SweepError."""
     if field == "seed":
         raise SweepError("seed: is no axis; list seeds under `seeds:`", location)
     problem = field_problem(field)
@@ -56,7 +57,8 @@ def _check_field(field: str, location: Location) -> None:
         raise SweepError(f"{field}: {problem}", location)
 
 
-def _settings(field: str, node: Node) -> tuple[Setting, ...]:
+def parse_settings(field: str, node: Node) -> tuple[Setting, ...]:
+    """The values of a field, each valid and listed once. Raises SweepError."""
     if not isinstance(node.value, tuple):
         raise SweepError(
             f"{field}: an axis takes a list of values, but {node.kind} is given; write [..., ...]",
@@ -81,8 +83,8 @@ def _setting(field: str, node: Node) -> Setting:
     return Setting(value, node.location)
 
 
-def _options(field: str, node: Node, valid: tuple[str, ...]) -> Mapping[str, Node]:
-    """The entries of a mapping with fixed keys."""
+def parse_options(field: str, node: Node, valid: tuple[str, ...]) -> Mapping[str, Node]:
+    """The entries of a mapping with fixed keys. Raises SweepError."""
     entries = node.value
     if not isinstance(entries, Mapping):
         raise SweepError(f"{field}: expected a mapping, but {node.kind} is given", node.location)
@@ -92,7 +94,8 @@ def _options(field: str, node: Node, valid: tuple[str, ...]) -> Mapping[str, Nod
     return entries
 
 
-def _conditions(field: str, node: Node | None) -> tuple[Condition, ...]:
+def parse_conditions(field: str, node: Node | None) -> tuple[Condition, ...]:
+    """`when` of a field. Raises SweepError."""
     if node is None:
         return ()
     if not isinstance(node.value, Mapping) or not node.value:
@@ -109,7 +112,7 @@ def _conditions(field: str, node: Node | None) -> tuple[Condition, ...]:
 def _condition(field: str, other: str, node: Node) -> Condition:
     if overlap(field, other):
         raise SweepError(f"{field}: cannot depend on itself", node.where)
-    _check_field(other, node.where)
+    check_field(other, node.where)
     items = node.value if isinstance(node.value, tuple) else (node,)
     if not items:
         raise SweepError(f"{field}: `when` lists no value of {other}", node.location)
@@ -130,7 +133,7 @@ def _groups(block: str, node: Node, *, empty: bool = False) -> list[Mapping[str,
             )
         fields = flatten(nest(item.value))
         for field, child in fields.items():
-            _check_field(field, child.where)
+            check_field(field, child.where)
         groups.append(fields)
     if not groups:
         raise SweepError(f"{block}: the axis has no values; list some or remove it", node.location)
@@ -192,11 +195,11 @@ def _random(node: Node, search: Search) -> list[Axis]:
     columns: dict[str, list[Setting]] = {}
     when: dict[str, tuple[Condition, ...]] = {}
     for field, child in node.value.items():
-        _check_field(field, child.where)
+        check_field(field, child.where)
         columns[field] = _draws(field, child, search)
         conditions = child.value.get("when") if isinstance(child.value, Mapping) else None
         if conditions is not None:
-            when[field] = _conditions(field, conditions)
+            when[field] = parse_conditions(field, conditions)
     rows = tuple(
         {field: column[i] for field, column in columns.items()} for i in range(search.trials or 0)
     )
@@ -206,7 +209,7 @@ def _random(node: Node, search: Search) -> list[Axis]:
 def _draws(field: str, node: Node, search: Search) -> list[Setting]:
     if isinstance(node.value, Mapping):
         keys = tuple(Range.model_fields)
-        entries = _options(field, node, (*keys, "values", "when"))
+        entries = parse_options(field, node, (*keys, "values", "when"))
         if "values" not in entries:
             bounds = {key: child for key, child in entries.items() if key != "when"}
             return _range_draws(field, Node(bounds, node.location, node.key), search)
@@ -214,7 +217,7 @@ def _draws(field: str, node: Node, search: Search) -> list[Setting]:
         if given:
             raise SweepError(f"{field}: give `values` or a range, not both", entries[given].where)
         node = entries["values"]
-    return draw_choice(search, field, _settings(field, node))
+    return draw_choice(search, field, parse_settings(field, node))
 
 
 def _range_draws(field: str, node: Node, search: Search) -> list[Setting]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from deit_core.config_checks import nearest
 from deit_core.errors import Problem
@@ -88,6 +89,19 @@ def flatten(tree: Tree, prefix: str = "") -> dict[str, Node]:
 def plain(tree: Tree) -> dict[str, object]:
     """The tree as nested dicts, for `parse_run_config`."""
     return {name: node.plain() for name, node in tree.items()}
+
+
+def tree_of(values: Mapping[str, object], where: Location) -> dict[str, Node]:
+    """The tree of nested dicts that came from a file, all of it at one position."""
+    return {name: _node_of(value, where) for name, value in values.items()}
+
+
+def _node_of(value: Any, where: Location) -> Node:
+    if isinstance(value, Mapping):
+        return Node({key: _node_of(child, where) for key, child in value.items()}, where, where)
+    if isinstance(value, list | tuple):
+        return Node(tuple(_node_of(child, where) for child in value), where, where)
+    return Node(value, where, where)
 
 
 def config_values(tree: Tree) -> dict[str, object]:

@@ -6,38 +6,34 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
-
-from deit_core.config_checks import translate_errors
-from deit_core.errors import Problem
 from launcher.axes import Axis
 from launcher.axes_parser import parse_axes
 from launcher.errors import SweepError
 from launcher.fields import leaf_fields, sections
 from launcher.layers import (
     Tree,
+    config_values,
     flatten,
     load_base,
     load_config_tree,
     merge,
     nest,
-    plain,
-    problem_location,
-    problems_text,
     unknown_key,
 )
 from launcher.overrides import Overrides, parse_overrides
 from launcher.profile import PROFILE_KEYS, Entries, apply_profile, profile_entries, section
 from launcher.resources import Resources
 from launcher.search.config import Search
+from launcher.search.section import SEARCHED, read_search, read_space
+from launcher.search.space import Space
+from launcher.search.space_parser import check_space
 from launcher.seeds import config_seed, parse_seeds
+from launcher.settings import read_settings
 from launcher.yaml_source import Document, Node, load_yaml
 
 SWEEP_KEYS = (*PROFILE_KEYS, "profiles")
 TEACHER_KEYS = ("base", "set", "seed")
-Model = TypeVar("Model", bound=BaseModel)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -52,6 +48,8 @@ class Sweep:
     axes: tuple[Axis, ...]
     seeds: tuple[int, ...]
     search: Search
+    space: Space | None
+    """What is searched, one point after another; None where all trials are known beforehand."""
     resources: Resources
     teacher: Node | None
     """The config tree of the stage that is trained first, at the position of `teacher:`."""
@@ -76,21 +74,30 @@ def load_sweep(path: Path, *, profile: str | None = None, overrides: Sequence[st
     _check_keys(document)
     over = profile_entries(document, profile)
     entries = apply_profile(document.entries, over)
-    search = _search(entries)
-    axes = parse_axes(section(entries, "axes"), search)
+    search = read_search(entries)
+    varied = dict(section(entries, "axes"))
+    block = varied.pop(SEARCHED, None)
+    axes = parse_axes(varied, search)
     _check_set_and_axes(document.entries, over, axes)
     options = parse_overrides(overrides)
     axes, notes = options.fix(axes)
     base = entries.get("base")
     layers = merge(load_base(base, path) if base else {}, nest(section(entries, "set")))
+    config = merge(layers, options.tree)
+    space = None
+    if block is not None and block.value is not None:
+        space, fixed = read_space(block, options)
+        check_space(space, config_values(config), block)
+        notes = (*notes, *fixed)
     return Sweep(
         name=_name(entries.get("name"), path),
         description=_description(entries.get("description")),
-        config=merge(layers, options.tree),
+        config=config,
         axes=axes,
         seeds=_seeds(entries, layers, options),
         search=search,
-        resources=_settings(
+        space=space,
+        resources=read_settings(
             Resources, "resources", merge(section(entries, "resources"), options.resources)
         ),
         teacher=_teacher(entries, path),
@@ -118,7 +125,8 @@ def load_config_as_sweep(path: Path, *, overrides: Sequence[str] = ()) -> Sweep:
         axes=(),
         seeds=parse_seeds(options.seeds) if options.seeds else config_seed(tree),
         search=Search(),
-        resources=_settings(Resources, "resources", options.resources),
+        space=None,
+        resources=read_settings(Resources, "resources", options.resources),
         teacher=None,
         source=path,
         text=document.text,
@@ -157,43 +165,6 @@ def _description(node: Node | None) -> str:
     if not isinstance(node.value, str):
         raise SweepError(f"description: expected text, but {node.kind} is given", node.location)
     return node.value
-
-
-def _settings(model: type[Model], key: str, tree: Tree) -> Model:
-    """Validate the mapping under a top-level key."""
-    try:
-        return model.model_validate(plain(tree))
-    except ValidationError as error:
-        problems = translate_errors(error, model)
-        where = problem_location(tree, problems[0])
-        named = [Problem((key, *problem.path), problem.message) for problem in problems]
-        raise SweepError(problems_text(named), where) from None
-
-
-def _search(entries: Entries) -> Search:
-    search = _settings(Search, "search", section(entries, "search"))
-    random = section(entries, "axes").get("random")
-    given = section(entries, "search")
-    if random is None:
-        for key in ("method", "trials"):
-            if key in given and (search.method == "random" or search.trials is not None):
-                raise SweepError(
-                    f"search.{key}: draws the fields of `axes.random`, but there are none; "
-                    f"move the fields to draw there",
-                    given[key].location,
-                )
-        return search
-    if "method" in given and search.method == "grid":
-        raise SweepError(
-            "search.method: grid draws nothing, but `axes.random` is given; "
-            "use method: random, or list values under the field itself",
-            given["method"].location,
-        )
-    if search.trials is None:
-        raise SweepError(
-            "random: how many draws? Set `search: {method: random, trials: 20}`", random.where
-        )
-    return search.model_copy(update={"method": "random"})
 
 
 def _check_set_and_axes(main: Entries, over: Entries, axes: tuple[Axis, ...]) -> None:
