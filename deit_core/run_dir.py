@@ -159,12 +159,15 @@ class RunDir:
     weights_file = _File("checkpoint/model.safetensors")
     ema_weights_file = _File("checkpoint/model_ema.safetensors")
     export_dir = _File("export")
+    wandb_dir = _File("wandb")
     job_dir = _File("job")
     stdout_file = _File("job/stdout.log")
     stderr_file = _File("job/stderr.log")
     lock_file = _File("job/lock")
     job_file = _File("job/job.json")
     attempts_file = _File("job/attempts.jsonl")
+    pruner_file = _File("job/pruner.json")
+    rungs_file = _File("job/rungs.jsonl")
     scheduler_log = _File("job/scheduler.log")
 
     def __init__(self, path: str | Path) -> None:

@@ -21,6 +21,7 @@ from deit_core.distill.teacher import Teacher, load_teacher
 from deit_core.duration import parse_duration
 from deit_core.errors import CheckpointError, ConfigError, DataError, Problem, UserError
 from deit_core.identity import resolve, stream_key, teacher_key
+from deit_core.pruning import read_pruner
 from deit_core.records import EnvRecord
 from deit_core.run_dir import RunDir
 from deit_core.train.build_learner import build_learner, distribute
@@ -196,6 +197,7 @@ def build_student(
         view=view,
         inputs=_inputs(config, shared),
         ranks=ranks,
+        pruner=read_pruner(run),
     )
     student.restore(shared.device)
     if ranks.leads:

@@ -15,7 +15,7 @@ import torch
 from deit_core.config import RunConfig
 from deit_core.cores import granted_cores
 from deit_core.errors import LostProcessError, RunDirError, UserError
-from deit_core.records import FINISHED_STATES, EnvRecord, FailureKind
+from deit_core.records import FINISHED_STATES, EnvRecord, FailureKind, State
 from deit_core.run_dir import RunDir
 from deit_core.train.build import begin_attempt, build_shared, check_cohort
 from deit_core.train.cohort import Cohort
@@ -29,6 +29,7 @@ from deit_core.train.env import (
 from deit_core.train.progress import open_progress
 from deit_core.train.signals import StopRequest
 from deit_core.train.student import Student
+from deit_core.train.trackers import PATIENCE_S, PATIENCE_WHEN_STOPPED_S, leave_trackers
 from deit_core.train.trainer import Shared, Trainer
 
 _log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ EXIT_PREEMPTED = 85
 
 
 def run_job(paths: Sequence[Path]) -> int:
-    """Train what is not completed yet in these run directories; returns the exit code.
+    """Train what is neither completed nor pruned in these run directories; returns the exit code.
 
     Raises:
         UserError: the directories or their configs are not valid; their status says so too.
@@ -53,16 +54,16 @@ def run_job(paths: Sequence[Path]) -> int:
     given = ranks_of(os.environ)
     with open_ranks(given, on_gpu=_wants_gpu(runs[0])) as ranks, contextlib.ExitStack() as locks:
 
-        def take() -> list[bool]:
+        def take() -> list[State | None]:
             for run in runs:
                 locks.enter_context(run.lock())
-            return [_completed(run) for run in runs]
+            return [_ended(run) for run in runs]
 
-        completed = ranks.lead(take)
-        for run, done in zip(runs, completed, strict=True):
-            if done and ranks.leads:
-                sys.stdout.write(f"{run.read_trial().name}: already completed\n")
-        open_runs = [run for run, done in zip(runs, completed, strict=True) if not done]
+        ended = ranks.lead(take)
+        for run, state in zip(runs, ended, strict=True):
+            if state is not None and ranks.leads:
+                sys.stdout.write(f"{run.read_trial().name}: already {state}\n")
+        open_runs = [run for run, state in zip(runs, ended, strict=True) if state is None]
         return _train_guarded(open_runs, stop, ranks) if open_runs else EXIT_OK
 
 
@@ -74,8 +75,12 @@ def _wants_gpu(run: RunDir) -> bool:
         return False
 
 
-def _completed(run: RunDir) -> bool:
-    return run.read_status().state == "completed" and run.read_summary() is not None
+def _ended(run: RunDir) -> State | None:
+    """How it ended, where nothing is left to train; what failed is tried again."""
+    state = run.read_status().state
+    if state == "completed" and run.read_summary() is None:
+        return None
+    return state if state in ("completed", "pruned") else None
 
 
 def _train_guarded(runs: Sequence[RunDir], stop: StopRequest, ranks: Ranks) -> int:
@@ -138,6 +143,9 @@ def _train_students(students: Sequence[Student], shared: Shared, stop: StopReque
             with contextlib.suppress(RunDirError):
                 student.note_position()
         raise
+    finally:
+        sinks = [sink for student in students for sink in student.sinks]
+        leave_trackers(sinks, PATIENCE_WHEN_STOPPED_S if stop else PATIENCE_S)
 
 
 def _begin(runs: Sequence[RunDir], env: EnvRecord) -> None:

@@ -15,6 +15,7 @@ from deit_core.data.eval_sets import RealLabels
 from deit_core.data.loader import TrainBatch
 from deit_core.errors import CheckpointError, DivergedError
 from deit_core.models import save_weights
+from deit_core.pruning import Position, PrunerRecord, take_rungs, words
 from deit_core.records import FailureKind, State, StatusRecord, SummaryRecord, TrialRecord, finite
 from deit_core.run_dir import RunDir
 from deit_core.train.checkpoint import load_newest, remove_leftovers, save_checkpoint
@@ -48,6 +49,8 @@ class Student:
     """Fingerprints of what it learns from, by name; a resume refuses others."""
     ranks: Ranks = ALONE
     sinks: list[MetricSink] = field(default_factory=list)
+    pruner: PrunerRecord | None = None
+    """How it is compared with the other trials of its sweep; None: it is not."""
     step: int = 0
     meter: LossMeter = field(default_factory=LossMeter)
     skipped_steps: int = 0
@@ -176,6 +179,18 @@ class Student:
         for sink in self.sinks:
             sink.close(state)
         self.view.update(self.trial.name, self.status.record, None)
+
+    def why_pruned(self) -> str | None:
+        """Why it leaves at this evaluation; None: it stays. Decided where the files are written.
+
+        Raises:
+            RunDirError: the decision cannot be written down.
+        """
+        if self.pruner is None or self.at_end:
+            return None
+        at = Position(self.trial.trial_id, self.step, self.timetable.total_steps)
+        record = take_rungs(self.run, self.pruner, at)
+        return None if record is None else words(record, self.pruner.metric)
 
     # checkpoints ----------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 A trial alone is a cohort of one. Students never touch each other: each has its own model,
 optimiser, random keys and files, so K students side by side compute what K separate jobs compute,
-bit for bit (CPU, fp32, equal thread count). One that diverges leaves, and the others go on.
+bit for bit (CPU, fp32, equal thread count). One that diverges, or is pruned, leaves, and the others
+go on.
 """
 
 from __future__ import annotations
@@ -64,10 +65,11 @@ class Trainer:
         self.clock = TrainClock()
 
     def train(self) -> None:
-        """Run the loop; every student ends completed, failed or preempted."""
+        """Run the loop; every student ends completed, failed, pruned or preempted."""
         try:
             self._check_teacher()
             self._evaluate([student for student in self.active if not student.evaluated])
+            self._prune(self.active)
             self._finish_done()
         except _StoppedError:
             self._preempt()
@@ -124,7 +126,9 @@ class Trainer:
     def _after_step(self, due: Sequence[Student], timed: Sequence[bool]) -> None:
         old = [student for student, is_old in zip(due, timed, strict=True) if is_old]
         self._for_each(due, self._log)
-        self._evaluate([student for student in self._alive(due) if not student.evaluated])
+        evaluating = [student for student in self._alive(due) if not student.evaluated]
+        self._evaluate(evaluating)
+        self._prune(self._alive(evaluating))
         saving = [s for s in self._alive(due) if s in old or s.timetable.save_due(s.step)]
         self._for_each(saving, lambda student: student.save(self.clock.read()))
         self._finish_done()
@@ -218,6 +222,25 @@ class Trainer:
             self.active.remove(student)
 
     # leaving -------------------------------------------------------------------------------------
+
+    def _prune(self, students: Sequence[Student]) -> None:
+        """Let those leave that are behind; the first process decides, so all leave together.
+
+        All rows of the evaluation are there by now: the students of a cohort see each other's.
+        """
+        if not any(student.pruner for student in students):
+            return
+        self.clock.pause()
+        reasons = self.shared.ranks.lead(lambda: [student.why_pruned() for student in students])
+        leaving = {s.trial.name: why for s, why in zip(students, reasons, strict=True) if why}
+
+        def leave(student: Student) -> None:
+            student.save(self.clock.read())
+            student.end("pruned", leaving[student.trial.name])
+            self.active.remove(student)
+
+        self._for_each([s for s in students if s.trial.name in leaving], leave)
+        self.clock.start()
 
     def _for_each(self, students: Sequence[Student], act: Callable[[Student], None]) -> None:
         """Act on each student; one that turns out to have diverged leaves the cohort."""
