@@ -77,6 +77,7 @@ class TrackerSink:
         self._whose = f"{trial.name}: {tracker.name}"
         self._queue: SimpleQueue[dict[str, Any] | _End] = SimpleQueue()
         self._closed = False
+        self._given_up = False
         for row in run.read_metrics():
             self._queue.put(row)
         self._thread = threading.Thread(target=self._work, name=tracker.name, daemon=True)
@@ -97,12 +98,15 @@ class TrackerSink:
         """Give a closed run this long to take what is queued."""
         self._thread.join(max(0.0, seconds))
         if self._thread.is_alive():
+            self._given_up = True
             _log.warning("%s is too slow; what it has not taken yet is left out", self._whose)
 
     def _work(self) -> None:
         try:
             self._send_all()
         except self._tracker.failures as error:
+            if self._given_up:
+                return
             reason = " ".join(str(error).split()) or type(error).__name__
             _log.warning("%s fails and is left out, training goes on: %s", self._whose, reason)
 

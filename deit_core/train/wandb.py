@@ -23,8 +23,8 @@ from deit_core.tracking import WandbConfig
 from deit_core.train.sinks import scalars
 from deit_core.train.trackers import Position, position_of, summary_scalars
 
-_INIT_TIMEOUT_S = 30.0
-_FINISH_TIMEOUT_S = 20.0
+_INIT_TIMEOUT_S = 15.0
+_FINISH_TIMEOUT_S = 15.0
 
 
 class WandbTracker:
@@ -49,7 +49,8 @@ class WandbTracker:
             OSError: its files cannot be written.
         """
         settings = _settings()
-        mode = self._given.mode or wandb.setup(settings=settings).settings.mode
+        process = wandb.setup(settings=settings)
+        mode = self._given.mode or process.settings.mode
         if mode == "online" and not wandb.login(verify=False, prompt=False):
             raise wandb.errors.UsageError(
                 "no API key; run `wandb login`, or set logging.wandb.mode: offline"
