@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import socket
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from os import getpid
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from deit_core.identity import resolve, stream_key, teacher_key
 from deit_core.pruning import read_pruner
 from deit_core.records import EnvRecord
 from deit_core.run_dir import RunDir
+from deit_core.tracking import check_trackers
 from deit_core.train.build_learner import build_learner, distribute
 from deit_core.train.dist import Ranks
 from deit_core.train.precision import autocast_factory
@@ -32,6 +33,7 @@ from deit_core.train.sinks import JsonlSink, StatusFile
 from deit_core.train.student import DataFacts, Student, starting_status
 from deit_core.train.tensorboard import TensorBoardSink
 from deit_core.train.timetable import Timetable
+from deit_core.train.trackers import Tracker, TrackerSink
 from deit_core.train.trainer import Shared
 
 _log = logging.getLogger(__name__)
@@ -220,6 +222,24 @@ def _add_sinks(student: Student) -> None:
         student.sinks.append(
             TensorBoardSink(folder, student.trial, student.config, purge_step=purge)
         )
+    student.sinks.extend(
+        TrackerSink(tracker, student.run, student.trial) for tracker in _trackers(student)
+    )
+
+
+def _trackers(student: Student) -> Iterator[Tracker]:
+    """The experiment trackers that the config asks for; their packages are imported here."""
+    run, trial, config = student.run, student.trial, student.config
+    wandb, mlflow = config.logging.wandb, config.logging.mlflow
+    check_trackers(wandb, mlflow)
+    if wandb is not None:
+        from deit_core.train.wandb import WandbTracker
+
+        yield WandbTracker(wandb, run, trial, config)
+    if mlflow is not None:
+        from deit_core.train.mlflow import MlflowTracker
+
+        yield MlflowTracker(mlflow, trial, config)
 
 
 def _inputs(config: RunConfig, shared: Shared) -> dict[str, str]:
