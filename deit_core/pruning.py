@@ -277,7 +277,7 @@ def words(record: RungRecord, metric: str) -> str:
     value = f"no finite {metric}" if record.value is None else f"{metric} {record.value:.4g}"
     needed = "" if record.cutoff is None else f", {record.cutoff:.4g} was needed"
     return (
-        f"pruned at {100 * record.rung:.3g} % of its schedule: {value}, "
+        f"stopped at {100 * record.rung:.3g} % of its schedule: {value}, "
         f"{_ordinal(record.place)} of {record.reached}{needed}"
     )
 

@@ -291,6 +291,8 @@ class PlanRecord(Record):
     """Whether their `max_parallel` is what `throttle` said; a later `sweep` keeps it then."""
     backend: str | None = None
     """Where the latest `sweep` started its trials."""
+    pruner: dict[str, Any] | None = None
+    """How its trials are compared (deit_core.pruning.PrunerRecord); null where none is pruned."""
 
 
 def finite(value: float | None) -> float | None:

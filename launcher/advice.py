@@ -80,6 +80,8 @@ def _by_condition(case: Case) -> Advice | None:
         return Advice("to watch it:", case.command("logs", case.trial_id, "-f"))
     if case.condition == "stopped":
         return Advice("to go on with it:", case.command("retry", case.trial_id))
+    if case.condition == "pruned":
+        return Advice("to go on with it unpruned:", case.command("retry", case.trial_id))
     if case.condition == "new":
         return Advice("to start it:", case.sweep_command)
     if case.condition == "damaged":

@@ -22,6 +22,7 @@ from launcher.repair import surviving_status
 
 Cause = Literal[
     "completed",
+    "pruned",
     "preempted",
     "cancelled",
     "paused",

@@ -16,6 +16,7 @@ EXIT_PREEMPTED = 85
 
 CAUSE_WORDS: Mapping[Cause, str] = {
     "completed": "completed",
+    "pruned": "pruned: it was behind the other trials of its sweep",
     "preempted": "preempted: it was asked to stop, or its job was put back into the queue",
     "cancelled": "cancelled by the user",
     "paused": "paused by the user",
@@ -70,6 +71,8 @@ def find_cause(
         known: what the scheduler is sure of, which its own words in the logs cannot change.
         evidence: what was printed.
     """
+    if status.state == "pruned":
+        return "pruned"
     if status.state == "failed" and status.failure in ("diverged", "user_error", "dependency"):
         return "diverged" if status.failure == "diverged" else _settled_kind(status)
     if known is not None:
@@ -119,6 +122,8 @@ def describe(
     """What went wrong, in one line; None where nothing did."""
     if cause == "completed":
         return None
+    if cause == "pruned":
+        return status.reason
     if cause in _OUTSIDE:
         saved = cause == "preempted" and status.state == "preempted"
         return (status.reason if saved else None) or CAUSE_WORDS[cause].partition(":")[0]

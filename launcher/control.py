@@ -34,7 +34,7 @@ def retry(
     trial_ids: Collection[str] | None,
     causes: Collection[str] = (),
 ) -> Outcome:
-    """Start failed or stopped trials again, from their last checkpoint.
+    """Start failed, stopped or pruned trials again, from their last checkpoint.
 
     Args:
         sweep_dir: the sweep.
@@ -67,7 +67,7 @@ def forget_progress(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection
         seen = observe_sweep(sweep_dir, read_request(sweep_dir), backend)
         begun = {name: seen[name] for name in trial_ids if name in seen}
         for name, one in begun.items():
-            if one.condition not in ("failed", "stopped", "new"):
+            if one.condition not in ("failed", "stopped", "new", "pruned"):
                 raise LaunchError(
                     f"{name} is {one.condition}; only what failed or was stopped can start from "
                     f"scratch (`deit-launch cancel {name}` stops it)"
@@ -83,7 +83,8 @@ def _forget(run: RunDir, status: StatusRecord) -> None:
         for folder in (run.checkpoint_dir, run.tensorboard_dir()):
             if folder.is_dir():
                 shutil.rmtree(folder)
-        run.metrics_file.unlink(missing_ok=True)
+        for file in (run.metrics_file, run.rungs_file):
+            file.unlink(missing_ok=True)
     run.write_status(
         StatusRecord(state=status.state, failure=status.failure, attempt=status.attempt)
     )

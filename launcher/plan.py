@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from deit_core.pruning import PrunerRecord
 from launcher.backends.base import Capacity
 from launcher.cohort import form_cohorts
 from launcher.cohort_room import CohortRoom
@@ -61,6 +62,8 @@ class Plan:
     """What is asked for."""
     cost: Cost | None = None
     """Predicted; None where nothing is started, or nothing was predicted yet."""
+    pruner: PrunerRecord | None = None
+    """How trials that start are compared; None where none is stopped early."""
 
     def counts(self) -> dict[str, int]:
         """Number of trials by action."""
@@ -76,7 +79,7 @@ class Wish:
     """What the user asked for beyond continuing the sweep."""
 
     retry: frozenset[str] = frozenset()
-    """Failed trials to try again."""
+    """Failed trials to try again, and pruned ones to go on with."""
     only: frozenset[str] | None = None
     """Start nothing but these, the teachers they need, and what failed for want of these."""
 
@@ -175,7 +178,7 @@ def _with_teachers(
 def _action(
     trial: Trial, seen: Observation, earlier: Mapping[str, PlannedAction], wish: Wish
 ) -> PlannedAction:
-    fixed = _settled(trial, seen)
+    fixed = _settled(trial, seen, wish)
     if fixed is not None:
         return fixed
     reason = seen.status.reason or ""
@@ -192,17 +195,19 @@ def _action(
         return PlannedAction(trial, "retry", reason)
     if not asked:
         return PlannedAction(trial, "leave", "not asked for")
+    if seen.condition == "pruned":
+        return PlannedAction(trial, "retry", reason)
     if seen.condition == "failed":
         return PlannedAction(trial, "retry", "its teacher is no longer failed")
     return PlannedAction(trial, "resume" if seen.condition == "stopped" else "run", reason)
 
 
-def _settled(trial: Trial, seen: Observation) -> PlannedAction | None:
-    """The action of a trial that needs no start, whatever was asked for."""
+def _settled(trial: Trial, seen: Observation, wish: Wish) -> PlannedAction | None:
+    """The action of a trial that needs no start."""
     status = seen.status
     if seen.condition == "completed":
         return PlannedAction(trial, "done")
-    if seen.condition == "pruned":
+    if seen.condition == "pruned" and trial.trial_id not in wish.retry:
         return PlannedAction(trial, "done", status.reason or "pruned")
     if seen.condition == "unknown" and seen.job is not None:
         why = f"the backend says nothing about job {seen.job.job_id}, so it is left alone"

@@ -3,6 +3,7 @@
 | cause                                       | what follows                                       |
 |---------------------------------------------|----------------------------------------------------|
 | completed, diverged, user_error, dependency | settled                                            |
+| pruned                                      | settled; `retry` by name goes on with it unpruned  |
 | cancelled                                   | left as it is; `sweep` or `retry` goes on with it  |
 | preempted, paused, node_failure             | again, as often as that happens                    |
 | timeout                                     | again; fails after `max_requeues` without progress |
@@ -106,6 +107,8 @@ def judge(attempt: Attempt, max_requeues: int = MAX_REQUEUES) -> Verdict:
     cause = attempt.cause
     if cause == "completed":
         return Verdict(False, _with(attempt.status, "completed", None, None))
+    if cause == "pruned":
+        return Verdict(False, _with(attempt.status, "pruned", attempt.reason, cause))
     if cause in _SETTLED:
         return _after_settling(attempt)
     failures = 0 if attempt.progressed else attempt.failures

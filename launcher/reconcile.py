@@ -31,6 +31,7 @@ from launcher.locks import locked
 from launcher.observe import NOTHING, Observation, TrialJob, observe
 from launcher.plan import NO_WISH, STARTS, Plan, PlannedJob, Situation, Wish, make_plan
 from launcher.preflight import check_inputs
+from launcher.pruning import pruner_note, tell_pruner
 from launcher.repair import LOST_STATUS, mend_status
 from launcher.request import Request
 from launcher.resources import Resources
@@ -153,6 +154,7 @@ def _carry_out(
     _heal(seen.values())
     write_down(seen.values())
     _fail_students_of_failed_teachers(outcome, seen)
+    tell_pruner(outcome.plan, outcome.paths)
     _update_files(outcome, seen)
     _submit(outcome, resources, backend)
     backend.revive()
@@ -176,6 +178,9 @@ def _plan(
         node=backend.node(request.resources),
     )
     plan = make_plan(request.name, request.expansion, request.resources, situation, wish)
+    if request.pruner is not None:
+        notes = (*plan.notes, pruner_note(request.pruner))
+        plan = replace(plan, pruner=request.pruner, notes=notes)
     if plan.jobs:  # else it does not matter whether a scheduler answers
         plan = replace(plan, notes=(*plan.notes, *backend.check(request.resources)))
     return with_cost(plan, runs, request.expansion, request.resources, observations)
@@ -243,7 +248,7 @@ def _update_files(outcome: Outcome, seen: Mapping[str, Observation]) -> None:
 
 def _clear_failure(run: RunDir, status: StatusRecord) -> None:
     """Let a trial that failed or was stopped wait for its job, as far as it had come."""
-    if status.state == "failed" or status.reason is not None:
+    if status.state in ("failed", "pruned") or status.reason is not None:
         state = "preempted" if status.attempt else "pending"
         update = {"state": state, "failure": None, "reason": None, "finished_unix_s": None}
         run.write_status(status.model_copy(update=update))

@@ -6,9 +6,11 @@ import sys
 from dataclasses import dataclass, field, replace
 
 from deit_core.errors import SchemaError
+from deit_core.pruning import PrunerRecord
 from deit_core.records import PlannedTrial, PlanRecord
 from deit_core.run_dir import RunDir
 from launcher.expand import Expansion, Trial, expand
+from launcher.pruning_check import resolve_pruner
 from launcher.repair import is_damaged
 from launcher.resources import Resources
 from launcher.sweep import Sweep
@@ -29,6 +31,8 @@ class Request:
     command: str = ""
     throttled: bool = False
     """Whether `resources.max_parallel` is what `deit-launch throttle` said."""
+    pruner: PrunerRecord | None = None
+    """How its trials are compared; None where none is stopped early."""
 
     @property
     def digest(self) -> str:
@@ -50,6 +54,7 @@ class Request:
             resources=self.resources.model_dump(mode="json"),
             throttled=self.throttled,
             backend=backend,
+            pruner=None if self.pruner is None else self.pruner.model_dump(mode="json"),
         )
 
     def throttled_as(self, earlier: PlanRecord) -> Request:
@@ -73,9 +78,11 @@ def _planned(trial: Trial) -> PlannedTrial:
 
 def request_of(sweep: Sweep) -> Request:
     """Expand a sweep file. Raises SweepError."""
+    expansion = expand(sweep)
     return Request(
         name=sweep.name,
-        expansion=expand(sweep),
+        expansion=expansion,
+        pruner=resolve_pruner(sweep, expansion.trials),
         resources=sweep.resources,
         text=sweep.text,
         source=str(sweep.source),
@@ -109,7 +116,14 @@ def read_request(sweep_dir: SweepDir) -> Request:
         description=record.description,
         command=record.command,
         throttled=record.throttled,
+        pruner=_pruner_of(record, sweep_dir),
     )
+
+
+def _pruner_of(record: PlanRecord, sweep_dir: SweepDir) -> PrunerRecord | None:
+    if record.pruner is None:
+        return None
+    return PrunerRecord.from_json(record.pruner, f"{sweep_dir.plan_file}: pruner")
 
 
 def without_config(sweep_dir: SweepDir, record: PlanRecord) -> set[str]:

@@ -71,8 +71,8 @@ def bad_nodes(attempts: Sequence[AttemptRecord]) -> set[str]:
     """Nodes that the next jobs of a sweep should avoid.
 
     A node counts as bad after two node failures that it was part of, or after two jobs were lost on
-    it without any progress and none has completed there since. Those with most events come first,
-    and never more than half of the nodes that the sweep has used.
+    it without any progress and none has completed, or was pruned, there since. Those with most
+    events come first, and never more than half of the nodes that the sweep has used.
 
     Args:
         attempts: of the sweep's trials.
@@ -91,7 +91,7 @@ def _failures(attempts: Sequence[AttemptRecord]) -> set[tuple[str, str]]:
     """
     sound: dict[str, float] = defaultdict(float)
     for attempt in attempts:
-        if attempt.cause == "completed":
+        if attempt.cause in ("completed", "pruned"):
             for node in attempt.nodes:
                 sound[node] = max(sound[node], attempt.ended_unix_s or 0.0)
     failed = {(a.tag, a.started_unix_s) for a in attempts if a.cause == "node_failure"}

@@ -108,7 +108,10 @@ def print_trials(rows: Sequence[Row], axes: Sequence[str], console: Console) -> 
 def reason_lines(rows: Sequence[Row]) -> list[str]:
     """Why trials are not completed: every reason whole, and once for all trials that share it."""
     groups: dict[tuple[str, str], list[Row]] = {}
+    pruned = sum(row.state == "pruned" for row in rows)
     for row in rows:
+        if row.state == "pruned" and pruned > _MOST_PROBLEMS:
+            continue  # each has numbers of its own
         if row.why and row.state not in ("completed", "running"):
             shared = one_line(row.why).replace(row.trial_id, _ANY_TRIAL)
             groups.setdefault((row.shown_state, shared), []).append(row)
@@ -117,6 +120,8 @@ def reason_lines(rows: Sequence[Row]) -> list[str]:
         reason = one_line(members[0].why) if len(members) == 1 else shared
         trials = listing(row.trial_id for row in members)
         lines.append(f"{state}: {count(len(members), 'trial')} ({trials}): {reason}")
+    if pruned > _MOST_PROBLEMS:
+        lines.append(f"pruned: {pruned:,} trials; `deit-launch pruning` sums them up")
     if any(row.state == "damaged" for row in rows):
         lines.append("to mend: delete a damaged trial's folder and run the same sweep again")
     return lines

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from launcher.axes import Axis
 from launcher.axes_parser import parse_axes
-from launcher.errors import SweepError
+from launcher.errors import Location, SweepError
 from launcher.fields import leaf_fields, sections
 from launcher.layers import (
     Tree,
@@ -61,6 +61,8 @@ class Sweep:
     overrides: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What a user should know, such as an axis that an override took away."""
+    pruner_at: Location | None = None
+    """Where `search.pruner` is, if it is."""
 
 
 def load_sweep(path: Path, *, profile: str | None = None, overrides: Sequence[str] = ()) -> Sweep:
@@ -106,6 +108,7 @@ def load_sweep(path: Path, *, profile: str | None = None, overrides: Sequence[st
         profile=profile,
         overrides=tuple(overrides),
         notes=notes,
+        pruner_at=pruner.where if (pruner := section(entries, "search").get("pruner")) else None,
     )
 
 

@@ -15,6 +15,7 @@ WIDTH_OF_FILES = 10_000
 
 STATE_STYLES = {
     "completed": "green",
+    "pruned": "magenta",
     "running": "cyan",
     "starting": "cyan",
     "queued": "blue",

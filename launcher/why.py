@@ -171,8 +171,8 @@ def _scheduler(
 
 def _cause(seen: Observation, last: AttemptRecord | None) -> Cause | None:
     """What ended the latest attempt; a failure that no attempt led to names itself."""
-    if seen.condition == "completed":
-        return "completed"
+    if seen.condition in ("completed", "pruned"):
+        return seen.condition
     if seen.condition in _SILENT:
         return None
     if seen.condition == "failed" and seen.status.failure is not None:
@@ -244,7 +244,7 @@ def why_lines(why: Why) -> list[str]:
     lines = [f"{why.trial_id} ({why.name}): {state}{_how_far(why)}"]
     if why.waiting is not None:
         lines.append(f"{'now' if starts else 'waits'}: {why.waiting}")
-    if why.cause is not None and why.state not in ("completed", "running"):
+    if why.cause is not None and why.state not in ("completed", "pruned", "running"):
         label = "cause" if why.state == "failed" else "last attempt"
         lines.append(f"{label}: {CAUSE_WORDS[why.cause]}")
     if why.reason is not None and not any(line.endswith(f": {why.reason}") for line in lines):

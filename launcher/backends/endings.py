@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deit_core.errors import RunDirError
-from deit_core.records import StatusRecord
+from deit_core.records import FINISHED_STATES, StatusRecord
 from deit_core.run_dir import RunDir
 from launcher.attempts import AttemptRecord, Cause, last_attempt, note_end, read_attempts
 from launcher.backends.progress import JobProgress
@@ -132,8 +132,6 @@ class _Concluding:
     def judge(self, run: RunDir) -> Verdict:
         """Apply the policy to one trial; writes how the attempt ended, then the trial's status."""
         status, path = mend_status(run), str(run.path)
-        if status.state == "pruned" and not has_result(run):
-            return Verdict(False, status)
         record = self._record(run, status)
         verdict = judge(
             Attempt(
@@ -208,7 +206,7 @@ def _advised(run: RunDir, status: StatusRecord, processes: int) -> StatusRecord:
 def _write(run: RunDir, before: StatusRecord, after: StatusRecord) -> None:
     """Replace a status, unless somebody has meanwhile started the trial by hand."""
     if after != before and not run.is_locked():
-        ended = after.state in ("failed", "completed")
+        ended = after.state in FINISHED_STATES
         finished = (before.finished_unix_s or time.time()) if ended else None
         run.write_status(after.model_copy(update={"finished_unix_s": finished}))
 

@@ -47,7 +47,7 @@ def retry(
     yes: Yes = False,
     sweep: SweepOption = None,
 ) -> None:
-    """Start failed or cancelled trials again. They go on from their last checkpoint."""
+    """Start failed, cancelled or pruned trials again. They go on from their last checkpoint."""
     from launcher.control import forget_progress
     from launcher.control import retry as retry_trials
     from launcher.errors import LaunchError
@@ -68,7 +68,7 @@ def retry(
     if outcome.plan.jobs:
         report_start(outcome)
     else:
-        typer.echo("nothing to retry: no trial that was asked for is failed or stopped")
+        typer.echo("nothing to retry: no trial that was asked for is failed, stopped or pruned")
 
 
 def cancel(

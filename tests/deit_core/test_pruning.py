@@ -141,7 +141,7 @@ def test_a_trial_is_compared_with_what_the_others_had_there(tmp_path: Path) -> N
     assert record is not None
     assert (record.reached, record.place, record.cutoff) == (6, 4, pytest.approx(43.5))
     assert words(record, "val_top1") == (
-        "pruned at 25 % of its schedule: val_top1 43, 4th of 6, 43.5 was needed"
+        "stopped at 25 % of its schedule: val_top1 43, 4th of 6, 43.5 was needed"
     )
 
 
@@ -207,7 +207,7 @@ def assert_pruned_at_the_first_rung(run: RunDir) -> None:
     status = run.read_status()
     assert (status.state, status.step, status.failure) == ("pruned", 5, None)
     assert status.reason is not None
-    assert status.reason.startswith("pruned at 25 % of its schedule: val_loss 2.")
+    assert status.reason.startswith("stopped at 25 % of its schedule: val_loss 2.")
     assert status.finished_unix_s is not None
     assert [row["step"] for row in run.read_metrics() if row["kind"] == "eval"] == [5]
     assert run.read_summary() is None
