@@ -21,6 +21,7 @@ from launcher.policy import CANCELLED
 from launcher.reconcile import Outcome, continue_sweep
 from launcher.repair import surviving_status
 from launcher.request import Request, read_request
+from launcher.search.records import SearchDir
 from launcher.sweep_dir import SweepDir, one_line_errors
 
 PATIENCE_S = 90.0
@@ -104,6 +105,9 @@ def cancel(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | N
         LaunchError: a job did not end, or a scheduler does not answer.
         RunDirError: a run directory cannot be read or written.
     """
+    search = SearchDir(sweep_dir)
+    if trial_ids is None and search.exists():
+        search.end(CANCELLED, stopped=True)
     request = read_request(sweep_dir)
     seen = observe_sweep(sweep_dir, request, backend)
     chosen = _with_dependants(request, seen.keys() if trial_ids is None else trial_ids)

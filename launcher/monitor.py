@@ -13,6 +13,7 @@ from deit_core.records import PlannedTrial, PlanRecord
 from launcher.backends.base import Backend
 from launcher.observe import ACTIVE, NOTHING, Observation, observe
 from launcher.scheduler_words import UNTIL_RESUMED, starting_on, waiting_words
+from launcher.search.progress import SearchProgress, read_progress
 from launcher.sweep_dir import SweepDir
 from launcher.trial_dirs import own_paths
 
@@ -85,6 +86,8 @@ class Snapshot:
     path: Path
     axes: tuple[str, ...]
     rows: tuple[Row, ...]
+    search: SearchProgress | None = None
+    """Of a search: how far it is."""
 
     def counts(self) -> dict[str, int]:
         """Number of trials by state."""
@@ -96,7 +99,16 @@ class Snapshot:
 
     def settled(self) -> bool:
         """Whether nothing works on any trial, nor will by itself."""
-        return not any(row.state in ACTIVE and not row.held for row in self.rows)
+        return not self.busy() and not self.asks()
+
+    def busy(self) -> bool:
+        """Whether something works on a trial, or it waits for that."""
+        return any(row.state in ACTIVE and not row.held for row in self.rows)
+
+    def asks(self) -> bool:
+        """Whether a search is to ask for more points as soon as it can."""
+        paused = any(row.held for row in self.rows)
+        return self.search is not None and self.search.ended is None and not paused
 
     def all_completed(self) -> bool:
         """Whether every trial has a result."""
@@ -109,6 +121,7 @@ class Snapshot:
             "sweep": self.sweep,
             "path": str(self.path),
             "counts": self.counts(),
+            "search": None if self.search is None else asdict(self.search),
             "trials": [asdict(row) for row in self.rows],
         }
 
@@ -124,6 +137,9 @@ class Monitor:
 
     def look(self) -> Snapshot:
         """The sweep now. Raises RunDirError when the sweep folder itself cannot be read."""
+        search = read_progress(self.sweep_dir)
+        if search is not None:
+            self.plan = self.sweep_dir.read_plan()  # it has become longer
         wanted = {trial.trial_id for trial in self.plan.trials} - self._completed.keys()
         seen = observe(own_paths(self.sweep_dir, wanted), self.backend)
         now = time.time()
@@ -135,7 +151,8 @@ class Monitor:
                 if row.state == "completed":
                     self._completed[planned.trial_id] = row
             rows.append(row)
-        return Snapshot(self.plan.sweep, self.sweep_dir.path, self.plan.axes, tuple(rows))
+        plan = self.plan
+        return Snapshot(plan.sweep, self.sweep_dir.path, plan.axes, tuple(rows), search)
 
 
 def _row(planned: PlannedTrial, seen: Observation, now: float) -> Row:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from deit_core.pruning import PrunerRecord
@@ -69,6 +69,18 @@ class Plan:
         """Number of trials by action."""
         return dict(Counter(planned.action for planned in self.actions))
 
+    def first_jobs(self, most: int) -> Plan:
+        """The plan with so many of its jobs; what the others would start is left for later."""
+        jobs = self.jobs[:most]
+        chosen = {trial.trial_id for job in jobs for trial in job.trials}
+        actions = tuple(
+            replace(planned, action="leave", reason="another job's turn")
+            if planned.action in STARTS and planned.trial.trial_id not in chosen
+            else planned
+            for planned in self.actions
+        )
+        return replace(self, jobs=jobs, actions=actions)
+
     def starting(self) -> int:
         """Number of trials this plan starts."""
         return sum(planned.action in STARTS for planned in self.actions)
@@ -93,6 +105,8 @@ class Situation:
     capacity: Capacity | None
     node: Capacity | None = None
     """What a node of the scheduler has, as far as that is known."""
+    room: int | None = None
+    """Jobs that may be added, where fewer than fit; None: as many as fit."""
 
 
 NO_WISH = Wish()
@@ -121,7 +135,7 @@ def make_plan(
         starting,
         untrained=untrained,
         largest=resources.cohort_size,
-        slots=size.slots,
+        slots=size.slots if situation.room is None else situation.room,
         fits=room.fits,
     )
     return Plan(

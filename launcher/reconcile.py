@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,14 +27,19 @@ from launcher.adapt import memory_factor, with_memory
 from launcher.backends.base import Backend, Job
 from launcher.cost.of_plan import with_cost
 from launcher.early_ends import write_down
+from launcher.expand import Trial
+from launcher.job_size import job_size
 from launcher.locks import locked
 from launcher.observe import NOTHING, Observation, TrialJob, observe
 from launcher.plan import NO_WISH, STARTS, Plan, PlannedJob, Situation, Wish, make_plan
 from launcher.preflight import check_inputs
 from launcher.pruning import pruner_note, tell_pruner
 from launcher.repair import LOST_STATUS, mend_status
-from launcher.request import Request
+from launcher.request import Request, read_request
 from launcher.resources import Resources
+from launcher.search.grow import PARALLEL, Growth, cancelled_trials, grow, progress_note
+from launcher.search.lease import asking
+from launcher.search.records import SearchDir
 from launcher.siblings import attempts_beside, bad_nodes
 from launcher.snapshot import take_snapshot
 from launcher.sweep_dir import SweepDir, choose_folder, one_line_errors, runs_lock
@@ -61,8 +66,8 @@ def preview(runs: Path, request: Request, backend: Backend) -> Plan:
         UserError: see `reconcile`.
     """
     sweep_dir, request, _ = _take_up(runs, request, backend)
-    observations = observe(_locate(runs, sweep_dir, request), backend)
-    return _plan(runs, request, observations, backend, NO_WISH)
+    growth = _grow(sweep_dir, request, backend)
+    return _plan(runs, growth, backend, NO_WISH)
 
 
 def why_refused(plan: Plan) -> str | None:
@@ -101,15 +106,85 @@ def reconcile(
         runs.mkdir(parents=True, exist_ok=True)
     with locked(runs_lock(runs)):
         sweep_dir, request, earlier = _take_up(runs, request, backend)
-        found = _locate(runs, sweep_dir, request)
-        seen = observe(found, backend)
-        plan = _plan(runs, request, seen, backend, NO_WISH)  # refuses before it writes
+        with asking(sweep_dir, request.search):
+            if earlier is not None and request.search is not None:
+                SearchDir(sweep_dir).reopen()
+            growth = _grow(sweep_dir, request, backend)
+            plan = _plan(runs, growth, backend, NO_WISH)  # refuses before it writes
+            check_inputs(item.trial for item in plan.actions if item.action in STARTS)
+            paths = _create(sweep_dir, growth)
+            created_utc = earlier.created_utc if earlier else _now_utc()
+            record = growth.request.record(created_utc, backend.name)
+            sweep_dir.write_plan(record, request.text)
+            then(sweep_dir)
+            outcome = Outcome(sweep_dir, plan, paths)
+            return _carry_out(outcome, growth.seen, request.resources, backend)
+
+
+def refill(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> Outcome | None:
+    """Go on with a search whose jobs have ended: take up lost trials, ask for new points.
+
+    What the user cancelled is left alone.
+
+    Args:
+        sweep_dir: a sweep.
+        backend: where its jobs run.
+        room: jobs that may be added; None: as many as run at once.
+
+    Returns:
+        What was done; None where the sweep is no search, or asks for no more.
+
+    Raises:
+        UserError: see `reconcile`.
+    """
+    search_dir = SearchDir(sweep_dir)
+    if not search_dir.exists():
+        return None
+    with locked(sweep_dir.lock_file), asking(sweep_dir, search_dir.read_search()):
+        ended = search_dir.read_ended()
+        if ended is not None and ended.stopped:
+            return None
+        request = read_request(sweep_dir)
+        request = replace(request, resources=backend.settle(request.resources))
+        growth = _grow(sweep_dir, request, backend, room)
+        asked = {trial.trial_id for trial in growth.request.expansion.trials}
+        wish = Wish(only=frozenset(asked - cancelled_trials(growth.seen)))
+        plan = _plan(sweep_dir.runs, growth, backend, wish, room)
+        if room is not None:
+            plan = plan.first_jobs(room)
         check_inputs(item.trial for item in plan.actions if item.action in STARTS)
-        paths = create_trials(sweep_dir, request.expansion.trials, found)
-        created_utc = earlier.created_utc if earlier else _now_utc()
-        sweep_dir.write_plan(request.record(created_utc, backend.name), request.text)
-        then(sweep_dir)
-        return _carry_out(Outcome(sweep_dir, plan, paths), seen, request.resources, backend)
+        paths = _create(sweep_dir, growth)
+        earlier = sweep_dir.read_plan()
+        record = growth.request.record(earlier.created_utc, earlier.backend or backend.name)
+        sweep_dir.update_plan(record)
+        outcome = Outcome(sweep_dir, plan, paths)
+        return _carry_out(outcome, growth.seen, request.resources, backend)
+
+
+def _grow(
+    sweep_dir: SweepDir, request: Request, backend: Backend, room: int | None = None
+) -> Growth:
+    """The request with the points that are asked for now, and all trials as they stand."""
+
+    def look(ids: Collection[str]) -> dict[str, Observation]:
+        return observe(locate(sweep_dir.runs, sweep_dir, ids), backend)
+
+    def slots_for(trials: Sequence[Trial]) -> int:
+        capacity, node = backend.capacity(), backend.node(request.resources)
+        size = job_size(request.resources, capacity, trials, node)
+        return size.slots or PARALLEL
+
+    return grow(request, SearchDir(sweep_dir), look, slots_for, room)
+
+
+def _create(sweep_dir: SweepDir, growth: Growth) -> dict[str, Path]:
+    """Write down what was asked for, and make the run directories that are missing."""
+    growth.write(SearchDir(sweep_dir))
+    return create_trials(sweep_dir, growth.request.expansion.trials, _found(growth.seen))
+
+
+def _found(seen: Mapping[str, Observation]) -> dict[str, Path]:
+    return {name: one.path for name, one in seen.items() if one.path is not None}
 
 
 def continue_sweep(sweep_dir: SweepDir, request: Request, backend: Backend, wish: Wish) -> Outcome:
@@ -120,10 +195,10 @@ def continue_sweep(sweep_dir: SweepDir, request: Request, backend: Backend, wish
     """
     request = replace(request, resources=backend.settle(request.resources))
     with locked(sweep_dir.lock_file):
-        found = _locate(sweep_dir.runs, sweep_dir, request)
-        seen = observe(found, backend)
-        plan = _plan(sweep_dir.runs, request, seen, backend, wish)
-        paths = create_trials(sweep_dir, request.expansion.trials, found)
+        ids = [trial.trial_id for trial in request.expansion.trials]
+        seen = observe(locate(sweep_dir.runs, sweep_dir, ids), backend)
+        plan = _plan(sweep_dir.runs, Growth(request, seen), backend, wish)
+        paths = create_trials(sweep_dir, request.expansion.trials, _found(seen))
         return _carry_out(Outcome(sweep_dir, plan, paths), seen, request.resources, backend)
 
 
@@ -139,11 +214,9 @@ def _take_up(
     if not sweep_dir.plan_file.exists():
         return sweep_dir, request, None
     earlier = sweep_dir.read_plan()
+    if request.search is not None:
+        request = request.with_trials_of(read_request(sweep_dir))
     return sweep_dir, request.throttled_as(earlier), earlier
-
-
-def _locate(runs: Path, sweep_dir: SweepDir, request: Request) -> dict[str, Path]:
-    return locate(runs, sweep_dir, [trial.trial_id for trial in request.expansion.trials])
 
 
 def _carry_out(
@@ -162,12 +235,9 @@ def _carry_out(
 
 
 def _plan(
-    runs: Path,
-    request: Request,
-    observations: Mapping[str, Observation],
-    backend: Backend,
-    wish: Wish,
+    runs: Path, growth: Growth, backend: Backend, wish: Wish, room: int | None = None
 ) -> Plan:
+    request, observations = growth.request, growth.seen
     for seen in observations.values():
         if seen.condition == "damaged":
             raise RunDirError(seen.problem or f"{seen.path} is damaged")
@@ -176,6 +246,7 @@ def _plan(
         backend=backend.name,
         capacity=backend.capacity(),
         node=backend.node(request.resources),
+        room=room,
     )
     plan = make_plan(request.name, request.expansion, request.resources, situation, wish)
     if request.pruner is not None:
@@ -183,6 +254,8 @@ def _plan(
         plan = replace(plan, pruner=request.pruner, notes=notes)
     if plan.jobs:  # else it does not matter whether a scheduler answers
         plan = replace(plan, notes=(*plan.notes, *backend.check(request.resources)))
+    if request.search is not None:
+        plan = replace(plan, notes=(*plan.notes, progress_note(growth)))
     return with_cost(plan, runs, request.expansion, request.resources, observations)
 
 

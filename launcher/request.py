@@ -13,6 +13,8 @@ from launcher.expand import Expansion, Trial, expand
 from launcher.pruning_check import resolve_pruner
 from launcher.repair import is_damaged
 from launcher.resources import Resources
+from launcher.search.records import SearchDir, SearchRecord
+from launcher.search.setup import measured_apart, search_record
 from launcher.sweep import Sweep
 from launcher.sweep_dir import SweepDir, sweep_hash
 
@@ -33,10 +35,14 @@ class Request:
     """Whether `resources.max_parallel` is what `deit-launch throttle` said."""
     pruner: PrunerRecord | None = None
     """How its trials are compared; None where none is stopped early."""
+    search: SearchRecord | None = None
+    """Of a search, whose trials become known one after another."""
 
     @property
     def digest(self) -> str:
-        """Identity of the sweep: its name and its set of trials."""
+        """Identity of the sweep: its name and its set of trials, or what is searched."""
+        if self.search is not None:
+            return sweep_hash(self.name, [self.search.identity])
         return sweep_hash(self.name, [trial.trial_id for trial in self.expansion.trials])
 
     def record(self, created_utc: str, backend: str) -> PlanRecord:
@@ -56,6 +62,14 @@ class Request:
             backend=backend,
             pruner=None if self.pruner is None else self.pruner.model_dump(mode="json"),
         )
+
+    def with_trials_of(self, earlier: Request) -> Request:
+        """A search with the points that the sweep folder has already."""
+        if self.search is None:
+            return self
+        trials = earlier.expansion.trials
+        expansion = replace(self.expansion, trials=trials, cells=len(trials))
+        return replace(self, expansion=expansion)
 
     def throttled_as(self, earlier: PlanRecord) -> Request:
         """The same with what `deit-launch throttle` has said of the sweep since it was started."""
@@ -77,13 +91,20 @@ def _planned(trial: Trial) -> PlannedTrial:
 
 
 def request_of(sweep: Sweep) -> Request:
-    """Expand a sweep file. Raises SweepError."""
-    expansion = expand(sweep)
+    """Expand a sweep file, or set up its search. Raises SweepError."""
+    search = None if sweep.space is None else search_record(sweep, sweep.space)
+    resources, notes = sweep.resources, sweep.notes
+    if search is not None:
+        resources, apart = measured_apart(search.search, resources)
+        notes = (*notes, *apart)
+    axes = () if sweep.space is None else sweep.space.fields
+    expansion = expand(sweep) if search is None else Expansion((), axes, 0, notes)
     return Request(
         name=sweep.name,
         expansion=expansion,
         pruner=resolve_pruner(sweep, expansion.trials),
-        resources=sweep.resources,
+        search=search,
+        resources=resources,
         text=sweep.text,
         source=str(sweep.source),
         description=sweep.description,
@@ -100,7 +121,7 @@ def read_request(sweep_dir: SweepDir) -> Request:
         RunDirError: the plan or a trial's config cannot be read.
         SchemaError: it was written by a newer version.
     """
-    record = sweep_dir.read_plan()
+    record, search = sweep_dir.read_plan(), SearchDir(sweep_dir)
     lost = without_config(sweep_dir, record)
     trials = tuple(_trial(sweep_dir, one) for one in record.trials if one.trial_id not in lost)
     try:
@@ -117,6 +138,7 @@ def read_request(sweep_dir: SweepDir) -> Request:
         command=record.command,
         throttled=record.throttled,
         pruner=_pruner_of(record, sweep_dir),
+        search=search.read_search() if search.exists() else None,
     )
 
 

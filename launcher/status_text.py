@@ -56,6 +56,8 @@ def print_snapshot(snapshot: Snapshot, console: Console, by: str | None = None) 
         rows = tuple(row for group in groups for row in group.rows)
         snapshot = replace(snapshot, rows=rows)
     lines = [f"{snapshot.sweep}: {counts(snapshot.shown_counts())}", f"folder: {snapshot.path}"]
+    if snapshot.search is not None:
+        lines.append(str(snapshot.search))
     print_lines(console, lines)
     if by is not None:
         _print_by(groups, by, console)

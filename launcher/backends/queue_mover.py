@@ -30,6 +30,7 @@ from launcher.backends.job_queue import JobQueue, QueuedJob
 from launcher.backends.progress import JobProgress
 from launcher.locks import locked
 from launcher.observe import DependencyState, dependency_state
+from launcher.search.hook import goes_on, refill_later
 from launcher.siblings import attempts_beside, should_stop_sweep
 
 TICK_S = 0.2
@@ -64,6 +65,8 @@ class QueueMover(ABC):
         self._jobs_of: Counter[str] = Counter()
         """How many jobs of each sweep have a place now."""
         self._full = False
+        self._departed: set[str] = set()
+        """Sweeps of which a job has left the queue."""
 
     @abstractmethod
     def _has_place(self, live: LiveJob) -> bool:
@@ -93,6 +96,7 @@ class QueueMover(ABC):
             if self.jobs[tag].progress.state == "queued":
                 self._drop(tag, "cancelled before it ran")
         self._start_jobs()
+        self._refill_searches()
         return bool(self._unreadable) or any(
             live.progress.state == "running" or tag not in self._held
             for tag, live in self.jobs.items()
@@ -137,7 +141,16 @@ class QueueMover(ABC):
     def _drop(self, tag: str, why: str) -> None:
         self.log(f"job {tag}: {why}")
         self.queue.remove(tag)
-        self.jobs.pop(tag, None)
+        live = self.jobs.pop(tag, None)
+        if live is not None:
+            self._departed.add(live.job.group)
+
+    def _refill_searches(self) -> None:
+        """Let those who know what to search put more into the queue."""
+        departed, self._departed = self._departed, set()
+        for group in departed:
+            if goes_on(self.queue.path.parent, group):
+                refill_later(self.queue.path.parent, group)
 
     # running jobs ---------------------------------------------------------------------------
 

@@ -19,11 +19,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deit_core.errors import RunDirError
+from launcher.search.records import SearchDir
+from launcher.sweep_dir import SweepDir
 
 RENEW_S = 3.0
 STALE_S = 20.0
 """Without a sign of life the holder counts as dead."""
 _POLL_S = 0.05
+
+
+@contextlib.contextmanager
+def asking(sweep_dir: SweepDir, search: object) -> Iterator[None]:
+    """Hold the lease of a sweep that is a search and has a folder already. Raises RunDirError."""
+    if search is None or not sweep_dir.path.is_dir():
+        yield
+        return
+    with Lease(SearchDir(sweep_dir).lease_file).held():
+        yield
 
 
 @dataclass(frozen=True)

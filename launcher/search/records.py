@@ -4,10 +4,12 @@
 `<sweep>/search/points/<n>.json`  PointRecord: made once, by whoever asked first
 `<sweep>/search/ended.json`     why no more is asked, if so
 `<sweep>/search/lease`          held while somebody asks
+`<sweep>/search/refill.log`     what those said who asked without a terminal
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Mapping
@@ -16,7 +18,9 @@ from typing import Any
 
 from pydantic import Field
 
-from deit_core.errors import RunDirError
+from deit_core.config import parse_run_config
+from deit_core.errors import ConfigError, RunDirError
+from deit_core.identity import group_id_of
 from deit_core.records import Record
 from deit_core.run_dir import read_json, write_atomic, write_json
 from launcher.search.config import Search
@@ -56,6 +60,24 @@ class SearchRecord(Record):
     def base(self) -> dict[str, Any]:
         """The config that points are laid over."""
         return {**self.config, "seed": self.seeds[0]}
+
+    @property
+    def identity(self) -> str:
+        """What makes it this search and no other, as text; not its method, budget or pruner.
+
+        Points keep their worth when those change, so that the search goes on with them.
+        """
+        values = self.model_dump(mode="json", include={"space", "teacher", "seeds"})
+        objective = list(self.search.objective)
+        return json.dumps([values, objective, self._config_identity()], sort_keys=True)
+
+    def _config_identity(self) -> object:
+        """Of what is not searched; settings that cannot change a result are no part of it."""
+        staged = {} if self.teacher is None else {"teacher": {"trial": ""}}
+        try:
+            return group_id_of(parse_run_config({**self.base, **staged}))
+        except ConfigError:  # it needs a point to be whole
+            return self.config
 
     @property
     def budget(self) -> int:
@@ -98,6 +120,7 @@ class SearchDir:
         self.points = self.path / "points"
         self.ended_file = self.path / "ended.json"
         self.lease_file = self.path / "lease"
+        self.log_file = self.path / "refill.log"
 
     def exists(self) -> bool:
         """Whether the sweep is a search."""
@@ -118,6 +141,13 @@ class SearchDir:
         with one_line_errors("read the points of the search"):
             files = sorted(file for file in self.points.iterdir() if file.suffix == ".json")
         return [PointRecord.from_json(read_json(file), str(file)) for file in files]
+
+    def count_points(self) -> int:
+        """How many points there are. Raises RunDirError."""
+        if not self.points.is_dir():
+            return 0
+        with one_line_errors("read the points of the search"):
+            return sum(name.endswith(".json") for name in os.listdir(self.points))
 
     def add_point(self, point: PointRecord) -> bool:
         """Make a point's file; False where somebody else has made that number meanwhile.

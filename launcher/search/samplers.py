@@ -92,7 +92,6 @@ def make_sampler(search: Search, space: Space, number: int) -> BaseSampler:
                 n_startup_trials=startup,
                 multivariate=True if grouped else None,
                 group=grouped,
-                warn_independent_sampling=False,
             )
         if search.method == "gp":
             return GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)

@@ -104,7 +104,7 @@ WRONG_VALUES = {
         "x.yaml:2:12: resources: expected `key: value` lines, but 3 is given"
     ),
     DIGITS + "search: {method: tpe}\n": (
-        "x.yaml:2:18: search.method: 'tpe' is not valid; valid: grid, random"
+        "x.yaml:2:18: search.method: chooses the fields of `axes.search`, but there are none"
     ),
     DIGITS + "name: a/b\n": (
         "x.yaml:2:7: name: 'a/b' cannot name a folder; use up to 80 letters, digits, dots, "

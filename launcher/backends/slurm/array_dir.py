@@ -7,6 +7,7 @@
     ended/<tag>       its element will do no more for this job
     cancel/<tag>      a request to stop it
     hold/<tag>        a request to keep it from running
+    more/<index>      jobs that an element has taken up beside those that were submitted
     owner/<index>     which supervisor serves an element: the one that SLURM has started last
     log/<index>.log   what the element's supervisor says
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -77,6 +78,7 @@ class ArrayDir:
         self.record_file = path / "array.json"
         self.script = path / "submit.sh"
         self.id_file = path / "id"
+        self.more = path / "more"
 
     def log(self, index: int | str) -> Path:
         """What the supervisor of an element says; also with SLURM's `%a`."""
@@ -92,8 +94,40 @@ class ArrayDir:
         write_json(self.record_file, record.model_dump(mode="json"))
 
     def read(self) -> ArrayRecord:
+        """What was submitted, and what its elements have taken up since.
+
+        Raises:
+            RunDirError, SchemaError: a file cannot be read.
+        """
+        return self.with_more(self.read_submitted())
+
+    def read_submitted(self) -> ArrayRecord:
         """array.json. Raises RunDirError or SchemaError."""
         return ArrayRecord.from_json(read_json(self.record_file), str(self.record_file))
+
+    def with_more(self, record: ArrayRecord) -> ArrayRecord:
+        """The record as submitted, with what its elements have taken up.
+
+        Raises:
+            RunDirError, SchemaError: a file cannot be read.
+        """
+        if not self.more.is_dir():
+            return record
+        elements = tuple(
+            (*jobs, *self._more_jobs(index)) for index, jobs in enumerate(record.elements)
+        )
+        return record.model_copy(update={"elements": elements})
+
+    def _more_jobs(self, index: int) -> tuple[ArrayJob, ...]:
+        path = self.more / str(index)
+        if not path.exists():
+            return ()
+        return tuple(ArrayJob.from_json(values, str(path)) for values in read_json(path))
+
+    def add_jobs(self, index: int, jobs: Sequence[ArrayJob]) -> None:
+        """Let an element run further jobs after those it has. Raises RunDirError, SchemaError."""
+        known = (*self._more_jobs(index), *jobs)
+        write_json(self.more / str(index), [job.model_dump(mode="json") for job in known])
 
     def slurm_id(self) -> str | None:
         """SLURM's id of the array; None where it is not known."""

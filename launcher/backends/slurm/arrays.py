@@ -91,18 +91,19 @@ def _split(job_id: str) -> tuple[int, int]:
 
 
 class Arrays:
-    """Reads `<runs>/.slurm`; what was submitted never changes, so each array is read once."""
+    """Reads `<runs>/.slurm`; what was submitted never changes, so that is read once."""
 
     def __init__(self, runs: Path) -> None:
         self.files = SlurmDir(runs)
         self._records: dict[str, ArrayRecord] = {}
 
     def read(self, array: ArrayDir) -> ArrayRecord | None:
-        """array.json; None where a launcher died before it was written."""
+        """What an array is; None where a launcher died before it was written."""
         name = array.path.name
         if name not in self._records and array.record_file.exists():
-            self._records[name] = array.read()
-        return self._records.get(name)
+            self._records[name] = array.read_submitted()
+        record = self._records.get(name)
+        return None if record is None else array.with_more(record)
 
     def live(self) -> Iterator[tuple[ArrayDir, ArrayRecord]]:
         """Arrays with a job that has not said that it has ended, newest first."""

@@ -57,7 +57,7 @@ class Exit:
     @property
     def jobs(self) -> tuple[ArrayJob, ...]:
         """All jobs of the element."""
-        return self.record.elements[self.here.index]
+        return self.array.with_more(self.record).elements[self.here.index]
 
     def requeue(self, *, held: bool) -> None:
         """Let SLURM queue this element again, unless it ends it for a reason of its own.

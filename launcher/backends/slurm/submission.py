@@ -170,7 +170,7 @@ def record_of(
         group=first.group,
         job_name=f"{first.group or 'deit'}.{name}",
         cluster=cluster,
-        elements=tuple(tuple(map(_array_job, members)) for members in elements),
+        elements=tuple(tuple(map(array_job, members)) for members in elements),
         resources=resources,
         avoid=first.avoid,
         mem_factor=first.mem_factor,
@@ -192,7 +192,8 @@ def _id_in(answer: client.Answer) -> str:
     return answer.out.strip().partition(";")[0]
 
 
-def _array_job(job: Job) -> ArrayJob:
+def array_job(job: Job) -> ArrayJob:
+    """What an element needs to know of a job."""
     return ArrayJob(
         tag=job.tag,
         run_dirs=tuple(str(path) for path in job.run_dirs),

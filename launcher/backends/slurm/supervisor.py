@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -37,9 +38,11 @@ from launcher.backends.slurm.step import Request, Step
 from launcher.backends.slurm.told import Told
 from launcher.observe import dependency_state, read_trial_job
 from launcher.output import SEPARATOR
+from launcher.search.hook import goes_on
 from launcher.siblings import attempts_beside, bad_nodes, should_stop_sweep
 from launcher.text import count
 
+_ASKING_PATIENCE_S = 300.0
 _LOCK_PAUSE_S = 2.0
 _LONGEST_PAUSE_S = 30.0
 _MOST_REFUSALS = 3
@@ -80,24 +83,56 @@ class Supervisor:
         """Work through the element's jobs."""
         self.told.install()
         self.array.take_over(self.here.index, self.token)
-        held = False
-        for job in self.record.elements[self.here.index]:
-            if self.array.is_marked("ended", job.tag):
-                continue
-            leave = self._serve(job)
-            log(f"job {job.tag}: {leave.value}")
-            if leave is Leave.REPLACED:
-                return
-            if leave is Leave.REQUEUE:
-                self.exit.requeue(held=False)
-                return
-            held = held or leave is Leave.HELD
-            if leave is not Leave.HELD:
+        held: set[str] = set()
+        while jobs := self._open_jobs(held):
+            for job in jobs:
+                leave = self._serve(job)
+                log(f"job {job.tag}: {leave.value}")
+                if leave is Leave.REPLACED:
+                    return
+                if leave is Leave.REQUEUE:
+                    self.exit.requeue(held=False)
+                    return
+                if leave is Leave.HELD:
+                    held.add(job.tag)
+                    continue
                 self.array.mark("ended", job.tag)
-            if leave is Leave.ELSEWHERE:
-                self.exit.submit_again(job)
+                if leave is Leave.ELSEWHERE:
+                    self.exit.submit_again(job)
         if held:
             self.exit.requeue(held=True)
+
+    def _open_jobs(self, held: set[str]) -> list[ArrayJob]:
+        """What is left to do for this element; of a search, a job that it takes up now."""
+        jobs = self._unfinished(held)
+        if jobs or held or not self._takes_more():
+            return jobs
+        if self._is_short_of_time():
+            self.exit.requeue(held=False)
+            return []
+        self._take_more()
+        return self._unfinished(held)
+
+    def _unfinished(self, held: set[str]) -> list[ArrayJob]:
+        jobs = self.array.with_more(self.record).elements[self.here.index]
+        closed = self.array.marked("ended") | held
+        return [job for job in jobs if job.tag not in closed]
+
+    def _takes_more(self) -> bool:
+        """Whether it belongs to a search that goes on, in a place that it is still given."""
+        return not self._is_replaced() and goes_on(self.runs, self.record.group)
+
+    def _take_more(self) -> None:
+        """Ask the search for a job: this allocation is used as long as it lasts."""
+        where = (str(self.array.path), str(self.here.index))
+        command = [sys.executable, "-P", "-m", "launcher.search.next_job", *where]
+        try:
+            code = subprocess.run(command, check=False, timeout=_ASKING_PATIENCE_S).returncode
+        except (OSError, subprocess.TimeoutExpired) as error:
+            log(f"the search could not be asked for the next job: {error}")
+            return
+        if code != 0:
+            log(f"asking the search for the next job ended with exit code {code}")
 
     # one job -----------------------------------------------------------------------------------
 

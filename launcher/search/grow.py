@@ -1,0 +1,258 @@
+"""Growing a search: which points to ask for now, so that what may run is busy. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from deit_core.config import parse_run_config
+from deit_core.errors import ConfigError, RunDirError
+from deit_core.identity import stream_key
+from launcher.axes import Setting
+from launcher.cells import with_settings
+from launcher.errors import Location
+from launcher.expand import Expansion, Trial
+from launcher.observe import ACTIVE, NOTHING, Observation
+from launcher.policy import CANCELLED
+from launcher.search.outcomes import PointOutcome, outcome_of
+from launcher.search.records import PointRecord, SearchDir, SearchRecord
+from launcher.text import count
+
+if TYPE_CHECKING:
+    from launcher.request import Request
+    from launcher.search.ask import Asker
+
+PARALLEL = 8
+"""Jobs at once where neither the backend nor the sweep file says how many."""
+_SHARE_OF_OPEN = 4
+"""Of all points, at most one in so many is open at a time: who asks for all at once learns nothing
+from the first ones. As many as run at once are always open."""
+HOPELESS = 3
+"""So many points that failed, and none that did not: no more are asked."""
+
+Look = Callable[[Collection[str]], Mapping[str, Observation]]
+"""Observes trials by their ids, in whatever sweep they are."""
+
+
+class OutrunError(RunDirError):
+    """Somebody else has asked meanwhile; what was planned is out of date."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A search with the points that are asked for now."""
+
+    request: Request
+    seen: Mapping[str, Observation]
+    """Of all trials that have a folder."""
+    outcomes: tuple[PointOutcome, ...] = ()
+    """Of the points there were."""
+    asked: tuple[PointRecord, ...] = ()
+    """New ones."""
+    ended: str | None = None
+    """Why no more will be asked, as is known now."""
+
+    def write(self, search_dir: SearchDir) -> None:
+        """Write down what is searched, and what was asked for.
+
+        Raises:
+            OutrunError: somebody else has made one of the points.
+            RunDirError: no permission, or no space.
+        """
+        if self.request.search is None:
+            return
+        search_dir.write_search(self.request.search)
+        for point in self.asked:
+            if not search_dir.add_point(point):
+                raise OutrunError(f"point {point.number} was asked for by another process")
+        if self.ended is not None:
+            search_dir.end(self.ended)
+
+
+@dataclass
+class _Growing:
+    """The points of a search while more are asked for."""
+
+    record: SearchRecord
+    trials: dict[str, Trial]
+    look: Look
+    seen: dict[str, Observation] = field(default_factory=dict)
+    outcomes: list[PointOutcome] = field(default_factory=list)
+    asked: list[PointRecord] = field(default_factory=list)
+    ended: str | None = None
+    _asker: Asker | None = None
+
+    def take_up(self, points: Sequence[PointRecord]) -> None:
+        """The points there are; trials that a killed call has not made are expanded again."""
+        from launcher.search.ask import expand_point
+
+        for point in points:
+            if not self.trials.keys() >= set(point.trial_ids):
+                self._add(expand_point(self.record, point.params))
+        self.seen |= self.look(self.trials.keys())
+        self.outcomes += [self._outcome(point) for point in points]
+
+    def _add(self, expansion: Expansion) -> None:
+        names = {trial.name for trial in self.trials.values()}
+        for trial in expansion.trials:
+            if trial.trial_id not in self.trials:
+                clash = trial.name in names
+                name = f"{trial.name},{trial.trial_id[:8]}" if clash else trial.name
+                self.trials[trial.trial_id] = replace(trial, name=name)
+
+    def _outcome(self, point: PointRecord) -> PointOutcome:
+        return outcome_of(self.record, point, self.trials, self.seen)
+
+    def ask(self) -> int:
+        """Ask for a point; the number of its trials that are to be trained."""
+        from launcher.search.ask import Asker
+
+        if self._asker is None:
+            self._asker = Asker(self.record, self.outcomes)
+        asked = self._asker.ask()
+        if asked is None:
+            tried = count(len(self.outcomes), "point")
+            self.ended = f"the space is used up: {tried} were tried, and no others were found"
+            return 0
+        self._add(asked.expansion)
+        self.seen |= self.look([trial.trial_id for trial in asked.expansion.trials])
+        self.asked.append(asked.point)
+        outcome = self._outcome(asked.point)
+        self.outcomes.append(outcome)
+        if outcome.state != "open":  # another sweep has trained it
+            self._asker = None
+            return 0
+        return len(asked.point.trial_ids)
+
+    def may_ask(self, slots: int) -> bool:
+        """Whether another point is due at all."""
+        budget, points = self.record.budget, len(self.outcomes)
+        if self.ended is None and points >= budget:
+            self.ended = f"all {count(budget, 'point')} were asked for"
+        if self.ended is None and self._is_hopeless():
+            self.ended = f"the first {count(points, 'point')} all failed"
+        open_points = sum(one.state == "open" for one in self.outcomes)
+        return self.ended is None and open_points < max(slots, budget // _SHARE_OF_OPEN)
+
+    def _is_hopeless(self) -> bool:
+        states = [one.state for one in self.outcomes]
+        return len(states) >= HOPELESS and set(states) <= {"failed", "diverged"}
+
+
+def grow(
+    request: Request,
+    search_dir: SearchDir,
+    look: Look,
+    slots_for: Callable[[Sequence[Trial]], int],
+    room: int | None = None,
+) -> Growth:
+    """Ask for as many points as there is room for.
+
+    Args:
+        request: with the trials there are. A sweep that is no search is only looked at.
+        search_dir: the search.
+        look: observes trials.
+        slots_for: how many jobs of such trials run at once.
+        room: jobs that may be added; None: up to the slots.
+
+    Raises:
+        SweepError: no point of the space is a valid training config.
+        RunDirError, SchemaError: files of the search that cannot be read.
+    """
+    trials = {trial.trial_id: trial for trial in request.expansion.trials}
+    if request.search is None:
+        return Growth(request, look(trials.keys()))
+    growing = _Growing(request.search, trials, look)
+    growing.take_up(search_dir.read_points())
+    if not growing.trials and growing.may_ask(1):
+        growing.ask()  # the first one also shows what a job is like
+    students = [trial for trial in growing.trials.values() if trial.role == "student"]
+    slots = slots_for(students)
+    free = max(0, slots - _active_jobs(growing.seen))
+    free = free if room is None else min(free, room)
+    wanted = free * _trials_per_job(request)
+    waiting = len(_startable(growing))
+    while waiting < wanted and growing.may_ask(slots):
+        waiting += growing.ask()
+    expansion = request.expansion
+    return Growth(
+        replace(
+            request,
+            expansion=replace(
+                expansion, trials=tuple(growing.trials.values()), cells=len(growing.trials)
+            ),
+        ),
+        growing.seen,
+        tuple(growing.outcomes),
+        tuple(growing.asked),
+        growing.ended,
+    )
+
+
+def _active_jobs(seen: Mapping[str, Observation]) -> int:
+    """Jobs of this search that run or wait."""
+    active = [one for one in seen.values() if one.condition in ACTIVE]
+    return len({one.job.tag if one.job else str(one.path) for one in active})
+
+
+def _startable(growing: _Growing) -> list[str]:
+    """Trials of open points that nothing works on."""
+    return [
+        name
+        for outcome in growing.outcomes
+        if outcome.state == "open"
+        for name in outcome.point.trial_ids
+        if growing.seen.get(name, NOTHING).condition in ("new", "stopped")
+    ]
+
+
+def _trials_per_job(request: Request) -> int:
+    """How many trials share a job: a cohort where no searched field changes what is shared."""
+    record = request.search
+    assert record is not None
+    largest = request.resources.cohort_size
+    if largest == 1 or len(record.seeds) > 1:
+        return 1
+    streams = {_stream(record, {})}
+    for parameter in record.space.parameters:
+        ends = parameter.choices[:2]
+        if parameter.range is not None:
+            ends = (parameter.range.rounded(parameter.range.low),
+                    parameter.range.rounded(parameter.range.high))  # fmt: skip
+        streams |= {_stream(record, {parameter.field: value}) for value in ends}
+    return largest if len(streams - {None}) == 1 else 1
+
+
+def _stream(record: SearchRecord, values: Mapping[str, object]) -> str | None:
+    """What a config with these values would share with others; None where it is not valid."""
+    where = Location(record.source)
+    settings = {name: Setting(value, where) for name, value in values.items()}
+    try:
+        return stream_key(parse_run_config(with_settings(record.base, settings)))
+    except ConfigError:
+        return None
+
+
+def progress_note(growth: Growth) -> str:
+    """How far a search is, in one line."""
+    record = growth.request.search
+    assert record is not None
+    states = [one.state for one in growth.outcomes]
+    parts = [f"{states.count('open')} open"]
+    parts += [f"{states.count(s)} {s}" for s in ("completed", "pruned", "diverged", "failed")
+              if s in states]  # fmt: skip
+    end = f"; no more are asked: {growth.ended}" if growth.ended else ""
+    return (
+        f"search by {record.search.method}: {len(states)} of {record.budget} points "
+        f"({', '.join(parts)}){end}"
+    )
+
+
+def cancelled_trials(seen: Mapping[str, Observation]) -> frozenset[str]:
+    """Trials that the user cancelled, which nobody goes on with unasked."""
+    return frozenset(
+        name
+        for name, one in seen.items()
+        if one.condition in ("stopped", "new") and one.status.reason == CANCELLED
+    )

@@ -1,0 +1,49 @@
+"""What moves jobs calls this when one has left: a search may want to go on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from deit_core.errors import RunDirError
+from deit_core.source_tree import import_root
+from launcher.search.records import SearchDir
+from launcher.sweep_dir import SweepDir
+
+REFILL = (sys.executable, "-m", "launcher.search.refill")
+
+
+def goes_on(runs: Path, group: str) -> bool:
+    """Whether the sweep of a job is a search that asks for more."""
+    if not group:
+        return False
+    search = SearchDir(SweepDir(runs / group))
+    return search.exists() and not search.ended_file.exists()
+
+
+def refill_later(runs: Path, group: str) -> None:
+    """Start a process that goes on with a search, and wait for nothing.
+
+    It is detached, as it may take longer than whoever starts it; all else is up to the files.
+
+    Raises:
+        RunDirError: it cannot be started.
+    """
+    log_file = SearchDir(SweepDir(runs / group)).log_file
+    try:
+        with open(log_file, "ab") as log:
+            # The shell leaves at once, so nobody needs to wait for the process it leaves behind.
+            subprocess.run(
+                ["/bin/sh", "-c", '"$@" &', "sh", *REFILL, str(runs / group)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=import_root(),
+                env=os.environ,
+                start_new_session=True,
+                check=True,
+            )
+    except OSError as error:
+        raise RunDirError(f"cannot go on with the search: {error.strerror}") from error

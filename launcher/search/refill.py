@@ -1,0 +1,52 @@
+"""Go on with a search: `python -m launcher.search.refill SWEEP_DIR`.
+
+Whoever moves jobs starts this when one has ended. It may be started by many at once and killed
+anywhere: whatever it leaves undone, the next one does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+
+from deit_core.errors import UserError
+from launcher.backends.base import Backend
+from launcher.backends.registry import open_backend
+from launcher.reconcile import refill
+from launcher.search.grow import OutrunError
+from launcher.search.records import SearchDir
+from launcher.sweep_dir import SweepDir
+
+_MOST_OUTRUN = 5
+
+
+def main() -> int:
+    """Refill one sweep; the exit code is 2 where the user has to do something."""
+    parser = argparse.ArgumentParser(prog="python -m launcher.search.refill")
+    parser.add_argument("sweep_dir", type=Path)
+    sweep_dir = SweepDir(parser.parse_args().sweep_dir.resolve())
+    try:
+        go_on(sweep_dir, open_backend(sweep_dir.read_plan().backend or "local", sweep_dir.runs))
+    except UserError as error:
+        sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} error: {error}\n")
+        return 2
+    return 0
+
+
+def go_on(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> None:
+    """Refill, and again if somebody was faster. Raises UserError; see `refill`."""
+    # The training config may hold relative paths; it is read as it was where the sweep began.
+    with contextlib.suppress(OSError):
+        os.chdir(SearchDir(sweep_dir).read_search().cwd)
+    for _ in range(_MOST_OUTRUN):
+        with contextlib.suppress(OutrunError):
+            refill(sweep_dir, backend, room)
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""A search as a sweep file describes it, ready to be asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from launcher.layers import config_values
+from launcher.resources import Resources
+from launcher.search.config import Search
+from launcher.search.metrics import THROUGHPUT
+from launcher.search.records import SearchRecord
+from launcher.search.space import Space
+from launcher.sweep import Sweep
+
+
+def search_record(sweep: Sweep, space: Space) -> SearchRecord:
+    """search.json of a sweep."""
+    stage = sweep.teacher
+    teacher = None
+    if stage is not None and isinstance(stage.value, Mapping):
+        teacher = config_values(stage.value)
+    return SearchRecord(
+        name=sweep.name,
+        source=str(sweep.source),
+        search=sweep.search,
+        space=space,
+        config=config_values(sweep.config),
+        teacher=teacher,
+        seeds=sweep.seeds,
+        cwd=os.getcwd(),
+    )
+
+
+def measured_apart(search: Search, resources: Resources) -> tuple[Resources, tuple[str, ...]]:
+    """Resources without cohorts, and why, where a trial's own speed is asked for."""
+    asked = [*search.objective, *(bound.metric for bound in search.bounds)]
+    timed = [metric for metric in asked if metric in THROUGHPUT]
+    if not timed or resources.cohort_size == 1:
+        return resources, ()
+    note = f"trials train one by one: {timed[0]} is measured, and a cohort has its own speed"
+    return resources.model_copy(update={"cohort": False}), (note,)
