@@ -5,6 +5,7 @@ to wait. What it does is read from `behaviour.json` in the run directory:
   steps       how many there are (200)
   save_every  it saves after every so many steps (20), and when it is told to stop
   stuck       never takes a step, and has nothing to save
+  gate        does not take its last step before this file exists
 A line of `steps.log` is `ATTEMPT STEP`. Of several processes the first one does that; the others
 wait until it ends.
 """
@@ -58,10 +59,15 @@ def train(run, plan, stop):
             run.write_status(status.model_copy(update=update))
             return 85
         time.sleep(STEP_S)
-        if not plan.get("stuck"):
+        if not plan.get("stuck") and not waits_for_gate(plan, status):
             status = take_step(run, plan, status)
     finish(run, status, 1)
     return 0
+
+
+def waits_for_gate(plan, status):
+    gate = plan.get("gate")
+    return gate and status.step == status.total_steps - 1 and not os.path.exists(gate)
 
 
 def take_step(run, plan, status):

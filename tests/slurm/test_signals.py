@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from disturbed import PATIENCE_S, STEPPING_TRAINER, Trial
-from launch_support import until
+from launch_support import is_gone, until
 from slurm_cluster.cluster import SlurmCluster
 from slurm_cluster.fixtures import use
 from slurm_cluster.options import ClusterOptions
@@ -26,9 +26,12 @@ from launcher.causes import CAUSE_WORDS
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SAVE_EVERY = 20
+STEPS = 60
+"""Of most trials; the last is not taken before something has ended the first attempt."""
 COMMAND = (sys.executable, str(STEPPING_TRAINER))
 REST = {"nodelist": "node5"}
 """Where nothing happens to the node itself."""
+Disturbances = dict[str, Callable[[SlurmCluster, Trial], object]]
 
 
 class Table:
@@ -40,16 +43,35 @@ class Table:
         self.real = SlurmBackend(folder / "runs")
         """What its jobs submit again from inside is trained by the real trainer."""
         self.trials: dict[str, Trial] = {}
+        self.gate = folder / "gate"
+        """The trials may take their last steps once this file is there."""
 
     def add(self, name: str, sbatch=REST, resources=None, *, real=False, **behaviour) -> Trial:
         asked = {"sbatch": sbatch, **(resources or {})}
         seed = len(self.trials)
-        behaviour = {"save_every": SAVE_EVERY, "steps": 500} | behaviour
+        default = {"save_every": SAVE_EVERY, "steps": STEPS, "gate": str(self.gate)}
         backend = self.real if real else self.backend
-        trial = Trial.create(self.cluster, backend, seed, asked, **behaviour)
+        trial = Trial.create(self.cluster, backend, seed, asked, **default | behaviour)
         self.trials[name] = trial
         trial.sweep()
         return trial
+
+    def disturb(self, how: Disturbances) -> None:
+        """Each as soon as it has saved, and taken steps since; all may end when that has hit."""
+        waiting = {name: self[name] for name in how}
+        hit = {}
+
+        def all_are_disturbed() -> bool:
+            for name in [name for name, trial in waiting.items() if trial.step >= SAVE_EVERY + 10]:
+                trial = waiting.pop(name)
+                if name not in LIVE_ON:
+                    hit[name] = trial.run.read_status().pid
+                how[name](self.cluster, trial)
+            return not waiting
+
+        until(all_are_disturbed, PATIENCE_S)
+        until(lambda: all(map(is_gone, hit.values())), PATIENCE_S)
+        self.gate.touch()
 
     def __getitem__(self, name: str) -> Trial:
         return self.trials[name]
@@ -71,7 +93,9 @@ def table(require_slurm, tmp_path_factory, folder):
         use(cluster, patch)
         table = Table(cluster, folder)
         submit_rows(table, folder)
-        disturb_rows(table)
+        cluster.run(["scancel", table["cancelled while it waits"].element])
+        table.disturb(DISTURBANCES)
+        cluster.start_slurmd("node3")
         yield table
 
 
@@ -86,9 +110,10 @@ def submit_rows(table: Table, folder: Path) -> None:
     path = f"PATH={without_scontrol(folder / 'programs')}"
     table.add("no scontrol", resources={"setup": [path]}, real=True)
     table.add("preempted", {"nodelist": "node1"})
-    table.add("out of sight", {}, {"exclude": "node[1-5]"}, steps=1500)
+    table.add("out of sight", {}, {"exclude": "node[1-5]"}, gate=str(folder / "seen"))
     table.add("node failed", {"nodelist": "node[3-4]"}, {"nodes": 2})
-    for name in ("requeued", "suspended", "cancelled", "ranks killed", "supervisor killed"):
+    table.add("suspended", gate=str(folder / "resumed"))
+    for name in ("requeued", "cancelled", "ranks killed", "supervisor killed"):
         table.add(name)
     table.add("cancelled while it waits", {"begin": "now+1hour"})
 
@@ -101,7 +126,7 @@ def without_scontrol(folder: Path) -> Path:
     return folder
 
 
-DISTURBANCES: dict[str, Callable[[SlurmCluster, Trial], object]] = {
+DISTURBANCES: Disturbances = {
     "preempted": lambda cluster, trial: cluster.preempt(["node1"]),
     "cancelled by preemption": lambda cluster, trial: cluster.preempt(["node2"]),
     "node failed": lambda cluster, trial: cluster.fail_node("node3"),
@@ -115,18 +140,8 @@ DISTURBANCES: dict[str, Callable[[SlurmCluster, Trial], object]] = {
 }
 
 
-def disturb_rows(table: Table) -> None:
-    """Each as soon as it has saved, and taken steps since."""
-    table.cluster.run(["scancel", table["cancelled while it waits"].element])
-    waiting = {name: table[name] for name in DISTURBANCES}
-
-    def all_are_disturbed() -> bool:
-        for name in [name for name, trial in waiting.items() if trial.step >= SAVE_EVERY + 10]:
-            DISTURBANCES[name](table.cluster, waiting.pop(name))
-        return not waiting
-
-    until(all_are_disturbed, PATIENCE_S)
-    table.cluster.start_slurmd("node3")
+LIVE_ON = ("out of sight", "suspended")
+"""Their first processes do not end; they have gates of their own."""
 
 
 def kill(*processes: Process) -> None:
@@ -180,15 +195,16 @@ def went_on(trial: Trial) -> bool:
     return first.last_step > 0 and min(later) == first.last_step + 1
 
 
-def test_a_job_on_a_node_that_was_given_up_is_not_trained_twice(table):
+def test_a_job_on_a_node_that_was_given_up_is_not_trained_twice(table, folder):
     """SLURM starts it elsewhere, while its first processes live on: the second start waits."""
     trial = table["out of sight"]
+    until(lambda: "waiting: another process" in trial.supervisors_log(), PATIENCE_S)
+    (folder / "seen").touch()
     trial.complete()
     (attempt,) = trial.attempts
     assert once(trial)
     assert (attempt.cause, attempt.scheduler) == ("completed", "NODE_FAIL")
     assert "restart 1" in trial.supervisors_log()
-    assert "waiting: another process" in trial.supervisors_log()
 
 
 def test_a_lost_node_costs_at_most_the_steps_since_the_last_checkpoint(table):
@@ -199,12 +215,13 @@ def test_a_lost_node_costs_at_most_the_steps_since_the_last_checkpoint(table):
     assert trial.attempts[0].nodes == ("node3", "node4")
 
 
-def test_a_suspended_job_is_neither_started_again_nor_given_up(table):
+def test_a_suspended_job_is_neither_started_again_nor_given_up(table, folder):
     trial = table["suspended"]
     until(lambda: "SUSPENDED" in table.backend.states([trial.element])[trial.element].detail)
     trial.sweep()
     assert len(trial.attempts) == 1
     table.cluster.run(["scontrol", "resume", trial.element])
+    (folder / "resumed").touch()
     trial.complete()
     assert once(trial)
     assert trial.causes == ["completed"]
@@ -246,27 +263,12 @@ def test_a_killed_supervisor_leaves_a_trial_that_the_next_sweep_goes_on_with(tab
     assert trial.causes[-1] == "completed"
 
 
-def test_time_limits_are_no_end_while_there_is_progress(table):
-    """More of them than would be forgiven without progress."""
-    trial = table["timeout"]
-    trial.complete()
-    assert once(trial)
-    *before, last = trial.causes
-    assert len(before) >= 2
-    assert (set(before), last) == ({"timeout"}, "completed")
-
-
-def test_time_limits_without_progress_end_in_failure(table):
-    trial = table["stuck"]
-    trial.wait_for("failed")
-    status = trial.run.read_status()
-    assert (status.failure, trial.causes) == ("timeout", ["timeout", "timeout"])
-    assert CAUSE_WORDS["timeout"].partition(":")[0] in status.reason
-
-
 @pytest.fixture(scope="module")
-def announcing(table, tmp_path_factory):
-    """A cluster that tells a job of its preemption by the job's own signal, without accounting."""
+def announcing(tmp_path_factory):
+    """A cluster that tells a job of its preemption by the job's own signal, without accounting.
+
+    All is over when its tests start.
+    """
     options = ClusterOptions(
         nodes=3, cpus_per_node=16, preempt_send_user_signal=True, accounting=False
     )
@@ -279,16 +281,17 @@ def announcing(table, tmp_path_factory):
         other.add("preempted", {"nodelist": "node1"})
         other.add("node failed", {"nodelist": "node2"})
         other.add("ranks killed", {"nodelist": "node3"})
-        for trial in other.trials.values():
-            until(lambda trial=trial: trial.step >= SAVE_EVERY + 10, PATIENCE_S)
-        cluster.preempt(["node1"])
-        cluster.fail_node("node2")
-        killed = other["ranks killed"]
-        kill(*killed.ranks())
+        other.disturb(
+            {
+                "preempted": lambda cluster, trial: cluster.preempt(["node1"]),
+                "node failed": lambda cluster, trial: cluster.fail_node("node2"),
+                "ranks killed": lambda cluster, trial: kill(*trial.ranks()),
+            }
+        )
         cluster.start_slurmd("node2")
         for trial in other.trials.values():
             trial.complete()
-        yield other
+    return other
 
 
 def test_a_job_that_is_told_of_its_preemption_saves_at_once(announcing):
@@ -308,3 +311,24 @@ def test_without_accounting_killed_ranks_are_started_again(announcing):
     trial = announcing["ranks killed"]
     assert trial.repeated <= SAVE_EVERY
     assert trial.causes == ["lost", "completed"]
+
+
+# by now they have lasted long enough ----------------------------------------------------------
+
+
+def test_time_limits_are_no_end_while_there_is_progress(table):
+    """More of them than would be forgiven without progress."""
+    trial = table["timeout"]
+    trial.complete()
+    assert once(trial)
+    *before, last = trial.causes
+    assert len(before) >= 2
+    assert (set(before), last) == ({"timeout"}, "completed")
+
+
+def test_time_limits_without_progress_end_in_failure(table):
+    trial = table["stuck"]
+    trial.wait_for("failed")
+    status = trial.run.read_status()
+    assert (status.failure, trial.causes) == ("timeout", ["timeout", "timeout"])
+    assert CAUSE_WORDS["timeout"].partition(":")[0] in status.reason
