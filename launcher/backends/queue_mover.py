@@ -65,8 +65,8 @@ class QueueMover(ABC):
         self._jobs_of: Counter[str] = Counter()
         """How many jobs of each sweep have a place now."""
         self._full = False
-        self._departed: set[str] = set()
-        """Sweeps of which a job has left the queue."""
+        self._departed: dict[str, tuple[str, ...]] = {}
+        """Sweeps of which a job has left the queue, and the job's trainer."""
 
     @abstractmethod
     def _has_place(self, live: LiveJob) -> bool:
@@ -143,14 +143,14 @@ class QueueMover(ABC):
         self.queue.remove(tag)
         live = self.jobs.pop(tag, None)
         if live is not None:
-            self._departed.add(live.job.group)
+            self._departed[live.job.group] = live.job.command
 
     def _refill_searches(self) -> None:
         """Let those who know what to search put more into the queue."""
-        departed, self._departed = self._departed, set()
-        for group in departed:
+        departed, self._departed = self._departed, {}
+        for group, command in departed.items():
             if goes_on(self.queue.path.parent, group):
-                refill_later(self.queue.path.parent, group)
+                refill_later(self.queue.path.parent, group, command)
 
     # running jobs ---------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 from launcher.backends.base import Backend
@@ -12,8 +13,13 @@ from launcher.errors import LaunchError
 NAMES = ("local", "slurm")
 
 
-def open_backend(name: str, runs: Path) -> Backend:
+def open_backend(name: str, runs: Path, command: Sequence[str] | None = None) -> Backend:
     """The backend of a runs folder.
+
+    Args:
+        name: one of `NAMES`.
+        runs: the folder of all sweeps.
+        command: the trainer that its jobs run; None: deit_core of this interpreter.
 
     Raises:
         LaunchError: there is no backend of this name.
@@ -22,7 +28,7 @@ def open_backend(name: str, runs: Path) -> Backend:
 
     def peer(other: str) -> Backend | None:
         if other in NAMES and other not in opened:
-            opened[other] = _open(other, runs)
+            opened[other] = _open(other, runs, command)
             opened[other].peers = peer
         return opened.get(other)
 
@@ -60,9 +66,9 @@ def silence() -> str | None:
     return None if said is None else f"SLURM does not answer ({said})"
 
 
-def _open(name: str, runs: Path) -> Backend:
+def _open(name: str, runs: Path, command: Sequence[str] | None) -> Backend:
     if name == "local":
-        return LocalBackend(runs)
+        return LocalBackend(runs, command=command)
     from launcher.backends.slurm.backend import SlurmBackend
 
-    return SlurmBackend(runs)
+    return SlurmBackend(runs, command=command)

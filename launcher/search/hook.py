@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from deit_core.errors import RunDirError
@@ -23,10 +24,15 @@ def goes_on(runs: Path, group: str) -> bool:
     return search.exists() and not search.ended_file.exists()
 
 
-def refill_later(runs: Path, group: str) -> None:
+def refill_later(runs: Path, group: str, command: Sequence[str]) -> None:
     """Start a process that goes on with a search, and wait for nothing.
 
     It is detached, as it may take longer than whoever starts it; all else is up to the files.
+
+    Args:
+        runs: the folder of all sweeps.
+        group: the sweep's folder.
+        command: the trainer of the job that has ended, which the next ones run too.
 
     Raises:
         RunDirError: it cannot be started.
@@ -36,7 +42,7 @@ def refill_later(runs: Path, group: str) -> None:
         with open(log_file, "ab") as log:
             # The shell leaves at once, so nobody needs to wait for the process it leaves behind.
             subprocess.run(
-                ["/bin/sh", "-c", '"$@" &', "sh", *REFILL, str(runs / group)],
+                ["/bin/sh", "-c", '"$@" &', "sh", *REFILL, str(runs / group), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

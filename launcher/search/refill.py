@@ -1,12 +1,11 @@
-"""Go on with a search: `python -m launcher.search.refill SWEEP_DIR`.
+"""Go on with a search: `python -m launcher.search.refill SWEEP_DIR COMMAND…`.
 
-Whoever moves jobs starts this when one has ended. It may be started by many at once and killed
-anywhere: whatever it leaves undone, the next one does.
+Whoever moves jobs starts this when one has ended, with the trainer that it ran. It may be started
+by many at once and killed anywhere: whatever it leaves undone, the next one does.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
@@ -26,11 +25,11 @@ _MOST_OUTRUN = 5
 
 def main() -> int:
     """Refill one sweep; the exit code is 2 where the user has to do something."""
-    parser = argparse.ArgumentParser(prog="python -m launcher.search.refill")
-    parser.add_argument("sweep_dir", type=Path)
-    sweep_dir = SweepDir(parser.parse_args().sweep_dir.resolve())
+    folder, *command = sys.argv[1:]
+    sweep_dir = SweepDir(Path(folder).resolve())
     try:
-        go_on(sweep_dir, open_backend(sweep_dir.read_plan().backend or "local", sweep_dir.runs))
+        name = sweep_dir.read_plan().backend or "local"
+        go_on(sweep_dir, open_backend(name, sweep_dir.runs, command))
     except UserError as error:
         sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} error: {error}\n")
         return 2

@@ -41,11 +41,11 @@ class SlurmBackend:
 
     name = "slurm"
 
-    def __init__(self, runs: Path, *, command: Sequence[str] = TRAINER) -> None:
+    def __init__(self, runs: Path, *, command: Sequence[str] | None = None) -> None:
         self.peers: Peers = no_peers
         self.runs = runs.resolve()
         self.arrays = Arrays(self.runs)
-        self.submitter = Submitter(self.arrays, tuple(command))
+        self.submitter = Submitter(self.arrays, tuple(TRAINER if command is None else command))
         self._ends = Ends(self.runs)
 
     # jobs --------------------------------------------------------------------------------------
