@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from deit_core.rendezvous import RANK_VARIABLES
+from launcher.backends.job_environment import job_environment
 from launcher.backends.job_queue import JobQueue, QueuedJob
 from launcher.locks import take_lock
 from launcher.output import open_output
@@ -53,7 +53,7 @@ def start(
                 stdout=out,
                 stderr=err,
                 cwd=job.cwd if os.path.isdir(job.cwd) else queue.path,
-                env=_environment(queue, job, gpus),
+                env=job_environment(queue, job, gpus, job.cpus),
                 pass_fds=(handle,),
                 start_new_session=True,
             )
@@ -68,21 +68,6 @@ def _command(job: QueuedJob, run_dirs: Sequence[str]) -> list[str]:
         return trainer
     gang = [sys.executable, "-P", "-m", "launcher.gang", str(job.processes)]
     return [*gang, "--run-dir", run_dirs[0], "--job", job.tag, "--", *trainer]
-
-
-def _environment(queue: JobQueue, job: QueuedJob, gpus: Sequence[str]) -> dict[str, str]:
-    """What the submitter had, not what the runner has; and this job's share of the machine."""
-    threads = str(job.cpus)
-    kept = queue.read_environment(job.environment)
-    given = os.environ if kept is None else kept
-    return {
-        **{name: value for name, value in given.items() if name not in RANK_VARIABLES},
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "CUDA_VISIBLE_DEVICES": ",".join(gpus),
-        "PYTHONUNBUFFERED": "1",
-        **({} if job.code is None else {"PYTHONPATH": job.code}),
-    }
 
 
 def ask_to_stop(queue: JobQueue, tag: str) -> bool:

@@ -29,5 +29,7 @@ class JobProgress(Record):
     """Those of them that ran out of memory, by run directory."""
     steps: dict[str, int] = Field(default_factory=dict)
     """Furthest step seen at the end of an attempt, by run directory."""
+    waits: str = ""
+    """Why it waits, in words, where its scheduler has said so."""
     mem_factor: float = 1.0
     """By how much more host memory to ask for than the sweep file says."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deit_core.errors import RunDirError
 from deit_core.source_tree import import_root
-from launcher.backends.base import Check, Job, JobReport, JobState, Peers, no_peers
+from launcher.backends.base import Check, Job, JobReport, Peers, no_peers
 from launcher.backends.job_queue import Environment, JobQueue, QueuedJob
 from launcher.errors import LaunchError
 from launcher.locks import locked, take_lock
@@ -107,14 +107,13 @@ class QueueBackend:
     def states(self, job_ids: Collection[str]) -> Mapping[str, JobReport]:
         """All of them: what is not in this queue has ended."""
         live, held = self.queue.tags(), self.queue.held()
-        return {
-            tag: JobReport(self._state(tag), held=tag in held) if tag in live else _ENDED
-            for tag in job_ids
-        }
+        return {tag: self._report(tag, held) if tag in live else _ENDED for tag in job_ids}
 
-    def _state(self, tag: str) -> JobState:
-        state = self.queue.read_progress(tag).state
-        return state if self.queue.has(tag) else "ended"  # it may have ended meanwhile
+    def _report(self, tag: str, held: Collection[str]) -> JobReport:
+        progress = self.queue.read_progress(tag)
+        if not self.queue.has(tag):
+            return _ENDED  # meanwhile
+        return JobReport(progress.state, progress.waits, held=tag in held)
 
     def describe(self, job_ids: Collection[str]) -> Mapping[str, str]:
         """Nobody keeps accounts of jobs here."""

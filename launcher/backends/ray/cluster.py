@@ -1,0 +1,216 @@
+"""Which Ray cluster a queue is for, and what that has: asked without joining it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from deit_core.errors import RunDirError
+from deit_core.records import Record
+from deit_core.run_dir import read_json, write_json
+from launcher.backends.base import Capacity
+from launcher.backends.job_queue import JobQueue
+from launcher.errors import LaunchError
+
+ADDRESS_VARIABLE = "RAY_ADDRESS"
+LOCAL = "local"
+_CONNECT_S = 4.0
+_ANSWER_S = 10.0
+"""With the time to connect, less than a quarter of a minute in all."""
+_MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+_PACKAGES = ("ray", "pandas", "pyarrow")
+"""What `import ray.tune` takes; looked for, not imported."""
+_ADDRESS = re.compile(r"\[?([\w.:-]+?)\]?:(\d{1,5})")
+
+
+class ClusterRecord(Record):
+    """cluster.json of a queue: where its driver runs jobs."""
+
+    address: str | None = None
+    """`host:port`; null: a cluster of the driver's own, on its machine."""
+    cpus: int | None = None
+    """Cores of a cluster of the driver's own."""
+    gpus: int | None = None
+
+
+class RayNode(Record):
+    """A living node."""
+
+    name: str
+    cpus: float = 0.0
+    gpus: float = 0.0
+    memory_gb: float = 0.0
+    here: bool = False
+    """Whether it is this machine."""
+
+    @property
+    def capacity(self) -> Capacity:
+        """Whole cores and GPUs."""
+        return Capacity(int(self.cpus), int(self.gpus))
+
+
+class ClusterView(Record):
+    """What a cluster says of itself; `error` says in one word why it says nothing."""
+
+    address: str | None = None
+    nodes: tuple[RayNode, ...] = ()
+    ray_version: str = ""
+    python_version: str = ""
+    error: str | None = None
+    detail: str = ""
+
+
+def wanted_address(given: str | None, environ: Mapping[str, str]) -> str | None:
+    """The cluster that the user names; None: the one on this machine, if there is one.
+
+    Raises:
+        LaunchError: it is no address that a driver can join.
+    """
+    address = given if given is not None else environ.get(ADDRESS_VARIABLE)
+    source = f"--ray-address {given}" if given is not None else f"{ADDRESS_VARIABLE}={address}"
+    if address in (None, "", "auto") and given != "":
+        return None
+    if address == LOCAL:
+        return LOCAL
+    if address and "://" in address:
+        raise LaunchError(
+            f"{source} is for Ray's client; give the cluster's own address, host:port (6379 "
+            f"unless it was started with another), on one of its nodes"
+        )
+    match = _ADDRESS.fullmatch(address or "")
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise LaunchError(
+            f"{source} is no address; give host:port, auto (the cluster on this machine) or local "
+            f"(a cluster of its own)"
+        )
+    return address
+
+
+def auth_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What lets Ray send the token that there is; a cluster without authentication ignores it.
+
+    Ray itself does so for address `auto` alone, and is refused elsewhere without it.
+    """
+    has_token = environ.get(_TOKEN) or _token_file(environ).exists()
+    return {_MODE: "token"} if has_token and _MODE not in environ else {}
+
+
+def _token_file(environ: Mapping[str, str]) -> Path:
+    given = environ.get(_TOKEN_PATH)
+    return Path(given) if given else Path.home() / ".ray" / "auth_token"
+
+
+def require_ray() -> None:
+    """Refuse to go on without Ray Tune.
+
+    Raises:
+        LaunchError: names the extra that installs it.
+    """
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise LaunchError(
+            f"Ray Tune is not installed ({', '.join(missing)} not found); "
+            f'`pip install "deit-sweeps[ray]"`, or leave --backend ray out'
+        )
+
+
+def look(address: str | None) -> ClusterView:
+    """Ask a cluster what it has; a view without an address where there is none on this machine.
+
+    Args:
+        address: as `wanted_address` gives it.
+
+    Raises:
+        LaunchError: Ray is not installed, nothing answers, or it does not let us in.
+    """
+    require_ray()
+    if address == LOCAL:
+        return ClusterView()
+    if address is not None:
+        _require_listener(address)
+    view = _probe(address)
+    if view.error == "auth":
+        raise LaunchError(_refused_token(view.address or address or ""))
+    if view.error is not None:
+        raise LaunchError(f"the Ray cluster at {view.address or address} {view.detail}")
+    return view
+
+
+def _refused_token(address: str) -> str:
+    if os.environ.get(_MODE, "token") != "token":
+        hint = f"{_MODE} is {os.environ[_MODE]!r} here; use {_MODE}=token with the cluster's token"
+    elif auth_environment(os.environ) or _MODE in os.environ:
+        hint = f"the token here is another; give the cluster's in {_TOKEN_PATH} or {_TOKEN}"
+    else:
+        hint = f"there is no token here; give the cluster's in {_TOKEN_PATH} or {_TOKEN}"
+    return f"the Ray cluster at {address} refuses us: {hint} ({_MODE}=token)"
+
+
+def _require_listener(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise LaunchError(
+            f"nothing answers at {address} ({why}); is it the address that `ray start --head` "
+            f"named, and does the cluster run? `--ray-address local` starts one on this machine"
+        ) from None
+
+
+def _probe(address: str | None) -> ClusterView:
+    """Ask in a process of its own: Ray's client would wait for minutes, and prints as it likes."""
+    command = [sys.executable, "-m", "launcher.backends.ray.probe", *([address] if address else [])]
+    environ = os.environ | auth_environment(os.environ)
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=environ,
+            timeout=_ANSWER_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        where = address or "this machine"
+        raise LaunchError(
+            f"what listens at {where} does not answer as a Ray cluster within {_ANSWER_S:.0f} s; "
+            f"check --ray-address, and that the cluster is healthy (`ray status`)"
+        ) from None
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise LaunchError(f"the Ray cluster at {address or 'this machine'} cannot be asked: {said}")
+    return ClusterView.from_json(json.loads(lines[-1]), "the probe")
+
+
+def cluster_file(queue: JobQueue) -> Path:
+    """Where a queue says which cluster it is for."""
+    return queue.path / "cluster.json"
+
+
+def read_cluster(queue: JobQueue) -> ClusterRecord:
+    """The cluster of a queue. Raises RunDirError."""
+    path = cluster_file(queue)
+    return ClusterRecord.from_json(read_json(path), str(path))
+
+
+def latest_cluster(queue: JobQueue) -> ClusterRecord | None:
+    """The cluster that a queue had last; None where it never had one that can be read."""
+    try:
+        return read_cluster(queue) if cluster_file(queue).exists() else None
+    except RunDirError:
+        return None
+
+
+def write_cluster(queue: JobQueue, cluster: ClusterRecord) -> None:
+    """Let the queue's next driver join this cluster. Raises RunDirError."""
+    write_json(cluster_file(queue), cluster.model_dump(mode="json"))
