@@ -102,7 +102,7 @@ def slurm_conf(layout: Layout, options: ClusterOptions) -> str:
         "SelectType=select/cons_tres",
         "SelectTypeParameters=CR_Core_Memory",
         "DefMemPerCPU=100",
-        "SchedulerParameters=sched_interval=2,sched_min_interval=50000,bf_interval=2",
+        "SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=50000,bf_interval=1",
         "SlurmdParameters=config_overrides",
         *(
             ["SlurmctldParameters=preempt_send_user_signal"]
