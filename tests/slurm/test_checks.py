@@ -142,6 +142,7 @@ def test_a_dry_run_says_when_jobs_would_start(slurm_cluster, tmp_path):
 
 def test_jobs_run_where_sites_hand_on_no_environment_and_keep_no_accounts(make_cluster, tmp_path):
     make_cluster(ClusterOptions(nodes=1, gpus_per_node=0, accounting=False, export_none=True))
+    assert os.environ["SLURM_EXPORT_ENV"] == "NONE"
     backend = SlurmBackend(tmp_path / "runs", command=FAKE_TRAINER)
     backend.check(Resources(account="any", time="1h"))
     run = make_trial(tmp_path / "runs" / "a sweep" / "trials", 0)

@@ -1,7 +1,5 @@
 """What the SLURM backend promises beyond every backend's contract, on a real cluster."""
 
-import os
-
 import pytest
 from launch_support import FAKE_TRAINER, make_trial, reported, started, starts, until
 from slurm_cluster.options import ClusterOptions
@@ -127,16 +125,6 @@ def test_a_call_from_inside_a_job_works_as_from_outside(slurm_cluster, runs, tri
     }.items():
         monkeypatch.setenv(name, value)
     [one] = trials(1)
-
-    SlurmBackend(runs, command=FAKE_TRAINER).submit(jobs_of([one]))
-
-    all_completed([one])
-
-
-def test_a_site_without_accounting_that_hands_no_environment_on(make_cluster, runs, trials):
-    make_cluster(ClusterOptions(nodes=1, accounting=False, export_none=True))
-    [one] = trials(1)
-    assert os.environ["SLURM_EXPORT_ENV"] == "NONE"
 
     SlurmBackend(runs, command=FAKE_TRAINER).submit(jobs_of([one]))
 
