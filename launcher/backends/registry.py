@@ -10,16 +10,23 @@ from launcher.backends.base import Backend
 from launcher.backends.local import LocalBackend
 from launcher.errors import LaunchError
 
-NAMES = ("local", "slurm")
+NAMES = ("local", "slurm", "ray")
 
 
-def open_backend(name: str, runs: Path, command: Sequence[str] | None = None) -> Backend:
+def open_backend(
+    name: str,
+    runs: Path,
+    command: Sequence[str] | None = None,
+    *,
+    ray_address: str | None = None,
+) -> Backend:
     """The backend of a runs folder.
 
     Args:
         name: one of `NAMES`.
         runs: the folder of all sweeps.
         command: the trainer that its jobs run; None: deit_core of this interpreter.
+        ray_address: the cluster of the backend ray; None: see `RayBackend`.
 
     Raises:
         LaunchError: there is no backend of this name.
@@ -28,7 +35,7 @@ def open_backend(name: str, runs: Path, command: Sequence[str] | None = None) ->
 
     def peer(other: str) -> Backend | None:
         if other in NAMES and other not in opened:
-            opened[other] = _open(other, runs, command)
+            opened[other] = _open(other, runs, command, ray_address)
             opened[other].peers = peer
         return opened.get(other)
 
@@ -66,9 +73,13 @@ def silence() -> str | None:
     return None if said is None else f"SLURM does not answer ({said})"
 
 
-def _open(name: str, runs: Path, command: Sequence[str] | None) -> Backend:
+def _open(name: str, runs: Path, command: Sequence[str] | None, ray_address: str | None) -> Backend:
     if name == "local":
         return LocalBackend(runs, command=command)
+    if name == "ray":
+        from launcher.backends.ray.backend import RayBackend
+
+        return RayBackend(runs, ray_address, command=command)
     from launcher.backends.slurm.backend import SlurmBackend
 
     return SlurmBackend(runs, command=command)

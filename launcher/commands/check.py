@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from launcher.commands.common import runs_folder, start_backend
-from launcher.commands.options import BackendName, Partition, RunsDir
+from launcher.commands.options import BackendName, Partition, RayAddress, RunsDir
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,7 @@ def doctor(  # noqa: PLR0913 - one parameter an option
     runs_dir: RunsDir = None,
     backend: BackendName = None,
     partition: Partition = None,
+    ray_address: RayAddress = None,
     account: Annotated[str | None, typer.Option("--account", help="SLURM account.")] = None,
     qos: Annotated[str | None, typer.Option("--qos", help="SLURM quality of service.")] = None,
     submit: Annotated[
@@ -34,7 +35,7 @@ def doctor(  # noqa: PLR0913 - one parameter an option
     from launcher.doctor import examine
 
     runs = runs_folder(runs_dir)
-    chosen, notes = _backend(backend, runs, partition)
+    chosen, notes = _backend(backend, runs, partition, ray_address)
     if submit:
         _require_slurm(chosen.name)
     checks = notes + examine(runs, chosen, _resources(partition, account, qos), submit=submit)
@@ -49,15 +50,17 @@ def doctor(  # noqa: PLR0913 - one parameter an option
         raise typer.Exit(1)
 
 
-def _backend(name: str | None, runs: Path, partition: str | None) -> tuple[Backend, list[Check]]:
+def _backend(
+    name: str | None, runs: Path, partition: str | None, ray_address: str | None
+) -> tuple[Backend, list[Check]]:
     """What is looked at: this machine where a cluster is to be chosen and does not answer."""
     from launcher.backends.base import Check
     from launcher.errors import LaunchError
 
     try:
-        return start_backend(name, runs, partition), []
+        return start_backend(name, runs, partition, ray_address), []
     except LaunchError as error:
-        if name is not None or partition is not None:
+        if name is not None or partition is not None or ray_address is not None:
             raise
         return start_backend("local", runs), [Check("cluster", True, str(error), note=True)]
 

@@ -20,7 +20,9 @@ def runs_folder(given: Path | None) -> Path:
     return Path(os.path.abspath(given or os.environ.get("DEIT_RUNS") or "runs"))
 
 
-def start_backend(name: str | None, runs: Path, partition: str | None = None) -> Backend:
+def start_backend(
+    name: str | None, runs: Path, partition: str | None = None, ray_address: str | None = None
+) -> Backend:
     """The backend that new jobs go to: the one that is named, else slurm where it answers.
 
     Raises:
@@ -38,7 +40,14 @@ def start_backend(name: str | None, runs: Path, partition: str | None = None) ->
             f"--partition {partition} is for slurm, and --backend {name} is given; "
             f"leave one of them out"
         )
-    return open_backend(name or ("slurm" if partition else default_backend()), runs)
+    if ray_address is not None and (name not in (None, "ray") or partition is not None):
+        other = f"--backend {name}" if partition is None else f"--partition {partition}"
+        raise LaunchError(
+            f"--ray-address {ray_address} is for ray, and {other} is given; leave one of them out"
+        )
+    implied = "slurm" if partition else "ray" if ray_address is not None else None
+    chosen = name or implied or default_backend()
+    return open_backend(chosen, runs, ray_address=ray_address)
 
 
 def sweep_backend(sweep_dir: SweepDir) -> Backend:

@@ -14,7 +14,7 @@ from typing import get_args
 import typer
 
 _LATEST = Path("reports", "latest")
-_BACKENDS = ("local", "slurm")
+_BACKENDS = ("local", "slurm", "ray")
 
 
 def complete_trial(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ BackendName = Annotated[
     str | None,
     typer.Option(
         "--backend",
-        help="Where jobs run: local or slurm; else slurm where it answers.",
+        help="Where jobs run: local, slurm or ray; else slurm where it answers.",
         autocompletion=complete_backend,
     ),
 ]
@@ -38,6 +38,14 @@ SweepOption = Annotated[
 Partition = Annotated[
     str | None,
     typer.Option("--partition", help="SLURM partition; it implies `--backend slurm`."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        help="Ray cluster: host:port, auto or local; else $RAY_ADDRESS, else auto. "
+        "It implies `--backend ray`.",
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Every = Annotated[bool, typer.Option("--all", help="Every trial of the sweep.")]

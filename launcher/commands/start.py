@@ -9,7 +9,7 @@ import typer
 
 from launcher.commands.common import runs_folder, start_backend
 from launcher.commands.following import report_start, stay_with
-from launcher.commands.options import BackendName, Partition, RunsDir, Settings
+from launcher.commands.options import BackendName, Partition, RayAddress, RunsDir, Settings
 
 if TYPE_CHECKING:
     from launcher.backends.base import Backend
@@ -30,6 +30,7 @@ def sweep(  # noqa: PLR0913 - one parameter an option
     watch: Annotated[bool, typer.Option("--watch", help="Stay until every trial ended.")] = False,
     backend: BackendName = None,
     partition: Partition = None,
+    ray_address: RayAddress = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Start what is missing of a sweep, and return. Asking twice trains once."""
@@ -37,7 +38,7 @@ def sweep(  # noqa: PLR0913 - one parameter an option
     from launcher.sweep import load_sweep
 
     runs = runs_folder(runs_dir)
-    chosen = start_backend(backend, runs, partition)
+    chosen = start_backend(backend, runs, partition, ray_address)
     overrides = _settings(set_, partition)
     request = request_of(load_sweep(file, profile=profile, overrides=overrides))
     if dry_run:
@@ -46,7 +47,7 @@ def sweep(  # noqa: PLR0913 - one parameter an option
         _start(runs, request, chosen, stay=watch)
 
 
-def train(
+def train(  # noqa: PLR0913 - one parameter an option
     config: Annotated[Path, typer.Argument(help="A training config (YAML).")],
     *,
     set_: Settings = None,
@@ -55,6 +56,7 @@ def train(
     ] = False,
     backend: BackendName = None,
     partition: Partition = None,
+    ray_address: RayAddress = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Train one config: a sweep of one trial. Ctrl-C leaves it running."""
@@ -62,7 +64,7 @@ def train(
     from launcher.sweep import load_config_as_sweep
 
     runs = runs_folder(runs_dir)
-    chosen = start_backend(backend, runs, partition)
+    chosen = start_backend(backend, runs, partition, ray_address)
     overrides = _settings(set_, partition)
     request = request_of(load_config_as_sweep(config, overrides=overrides))
     _start(runs, request, chosen, stay=not detach, to_stay="without --detach")
