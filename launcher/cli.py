@@ -9,8 +9,9 @@ import typer
 
 from deit_core.errors import UserError
 from launcher.commands.check import doctor
+from launcher.commands.export import export_optuna
 from launcher.commands.following import EXIT_INTERRUPTED
-from launcher.commands.look import logs, status, tensorboard, why
+from launcher.commands.look import logs, pruning, status, tensorboard, why
 from launcher.commands.start import sweep, train
 from launcher.commands.steer import cancel, pause, resume, retry, throttle
 from launcher.usage import OneLineErrors
@@ -42,10 +43,11 @@ def _options(
     pass
 
 
-_LOOKING = (status, logs, why, tensorboard)
+_LOOKING = (status, logs, why, pruning, tensorboard)
 _STEERING = (retry, cancel, pause, resume, throttle)
 for _command in (sweep, train, *_LOOKING, *_STEERING, doctor):
     app.command()(_command)
+app.command("export-optuna")(export_optuna)
 
 
 def main() -> None:

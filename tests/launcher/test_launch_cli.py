@@ -30,6 +30,7 @@ SURFACE = {
     },
     "why": {"trial", "--json", "--sweep"},
     "tensorboard": {"sweep", "--port"},
+    "export-optuna": {"sweep", "--to", "--objective", "--force"},
     "retry": {"trials", "--failed", "--cause", "--from-scratch", "--yes", "-y", "--sweep"},
     "cancel": {"trials", "--all", "--yes", "-y", "--sweep"},
     "pause": {"trials", "--all", "--sweep"},
