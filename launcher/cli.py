@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deit_core.errors import UserError
+from launcher.commands.best import best
 from launcher.commands.check import doctor
 from launcher.commands.export import export_optuna
 from launcher.commands.following import EXIT_INTERRUPTED
@@ -43,7 +44,7 @@ def _options(
     pass
 
 
-_LOOKING = (status, logs, why, pruning, tensorboard)
+_LOOKING = (status, logs, why, best, pruning, tensorboard)
 _STEERING = (retry, cancel, pause, resume, throttle)
 for _command in (sweep, train, *_LOOKING, *_STEERING, doctor):
     app.command()(_command)

@@ -46,6 +46,7 @@ def retry(
     Raises:
         RunDirError: a run directory cannot be read or written.
     """
+    _reopen(SearchDir(sweep_dir))
     request = read_request(sweep_dir)
     if trial_ids is None:
         trial_ids = [
@@ -55,6 +56,13 @@ def retry(
         ]
     chosen = frozenset(trial_ids)
     return continue_sweep(sweep_dir, request, backend, Wish(retry=chosen, only=chosen))
+
+
+def _reopen(search: SearchDir) -> None:
+    """Let a search that gave up ask again; one that the user has stopped stays so."""
+    ended = search.read_ended()
+    if ended is not None and not ended.stopped:
+        search.reopen()
 
 
 def forget_progress(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str]) -> None:

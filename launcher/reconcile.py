@@ -211,12 +211,22 @@ def _take_up(
     """
     request = replace(request, resources=backend.settle(request.resources))
     sweep_dir = choose_folder(runs, request.name, request.digest)
+    request = _warmed(request, runs, sweep_dir)
     if not sweep_dir.plan_file.exists():
         return sweep_dir, request, None
     earlier = sweep_dir.read_plan()
-    if request.search is not None:
-        request = request.with_trials_of(read_request(sweep_dir))
+    request = request.with_trials_of(read_request(sweep_dir))
     return sweep_dir, request.throttled_as(earlier), earlier
+
+
+def _warmed(request: Request, runs: Path, sweep_dir: SweepDir) -> Request:
+    """A search with what it can learn from other sweeps, if it is to."""
+    if request.search is None or not request.search.search.warm_start:
+        return request
+    from launcher.search.warm import find_warm
+
+    warm = find_warm(request.search, runs, sweep_dir.path)
+    return replace(request, search=request.search.model_copy(update={"warm": warm}))
 
 
 def _carry_out(

@@ -64,7 +64,7 @@ class Request:
         )
 
     def with_trials_of(self, earlier: Request) -> Request:
-        """A search with the points that the sweep folder has already."""
+        """A search with the points that its folder has already; all else as it is."""
         if self.search is None:
             return self
         trials = earlier.expansion.trials

@@ -163,6 +163,10 @@ def _axes() -> Schema:
                 "description": "Fields drawn at random, search.trials times.",
                 "anyOf": [_by_field(drawn), {"type": "null"}],
             },
+            "search": {
+                "description": "Fields whose values a search chooses, one point after another.",
+                "anyOf": [_by_field(drawn), {"type": "null"}],
+            },
         },
     )
 

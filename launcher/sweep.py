@@ -88,9 +88,10 @@ def load_sweep(path: Path, *, profile: str | None = None, overrides: Sequence[st
     config = merge(layers, options.tree)
     space = None
     if block is not None and block.value is not None:
-        space, fixed = read_space(block, options)
-        check_space(space, config_values(config), block)
+        space, fixed = read_space(block, options, config_values(config))
         notes = (*notes, *fixed)
+        if space is not None:
+            check_space(space, config_values(config), block)
     return Sweep(
         name=_name(entries.get("name"), path),
         description=_description(entries.get("description")),

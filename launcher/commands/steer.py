@@ -130,6 +130,7 @@ def throttle(
     """Let at most N jobs of a sweep run at once. None that runs is stopped."""
     from launcher.errors import LaunchError
     from launcher.holding import throttle as throttle_sweep
+    from launcher.reconcile import refill
     from launcher.sweep_dir import open_sweep
     from launcher.text import count
 
@@ -137,7 +138,9 @@ def throttle(
         raise LaunchError(f"{most!r} is no number of jobs; give 1 or more, or `none`")
     limit = None if most == "none" else int(most)
     sweep_dir = open_sweep(sweep)
-    throttle_sweep(sweep_dir, sweep_backend(sweep_dir), limit)
+    backend = sweep_backend(sweep_dir)
+    throttle_sweep(sweep_dir, backend, limit)
+    refill(sweep_dir, backend)
     if limit is None:
         typer.echo("as many jobs run at once as fit; a later `sweep` keeps this")
     else:

@@ -243,9 +243,10 @@ def progress_note(growth: Growth) -> str:
     parts += [f"{states.count(s)} {s}" for s in ("completed", "pruned", "diverged", "failed")
               if s in states]  # fmt: skip
     end = f"; no more are asked: {growth.ended}" if growth.ended else ""
+    known = f", {count(len(record.warm), 'point')} known from other sweeps" if record.warm else ""
     return (
         f"search by {record.search.method}: {len(states)} of {record.budget} points "
-        f"({', '.join(parts)}){end}"
+        f"({', '.join(parts)}){known}{end}"
     )
 
 

@@ -49,12 +49,23 @@ def value_of(metric: str, config: RunConfig, summary: SummaryRecord) -> float | 
     """
     if metric == "train_images_per_s":
         images = summary.steps * config.train.global_batch_size
+        if summary.cohort_size > 1:
+            return None  # its own speed was not measured
         return images / summary.train_s if summary.train_s > 0 else None
     if metric == "gflops":
         cost = student_cost(config, summary.num_classes)
         return None if cost is None else 1e-9 * FLOPS_PER_MAC * cost.macs
     value: Any = getattr(summary, metric)
     return None if value is None else float(value)
+
+
+DECIDED_BY: Mapping[str, str] = {
+    "val_top1_dist": "distill.kind",
+    "val_ema_top1": "train.ema_decay",
+    "val_real_top1": "eval.real_labels",
+    "val_v2_top1": "eval.imagenet_v2",
+}
+"""The fields that decide whether a trial has a metric at all."""
 
 
 def missing_metric(metric: str, config: RunConfig) -> str | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from deit_core.config_checks import nearest
+from launcher.axes import same
 from launcher.errors import SweepError
-from launcher.fields import overlap
+from launcher.fields import overlap, value_at
 from launcher.overrides import Overrides
 from launcher.profile import Entries, section
 from launcher.search.config import Search
@@ -125,10 +129,30 @@ def _check_metrics(search: Search, given: Entries) -> None:
                 )
 
 
-def read_space(block: Node, options: Overrides) -> tuple[Space, list[str]]:
-    """The space without what `--set` fixes, and a note on each such field. Raises SweepError."""
+def read_space(
+    block: Node, options: Overrides, base: Mapping[str, Any]
+) -> tuple[Space | None, list[str]]:
+    """The space without what `--set` fixes, and a note on each such field.
+
+    Args:
+        block: `axes.search`.
+        options: of the command line.
+        base: the config with them, as plain nested dicts.
+
+    Returns:
+        None instead of the space where nothing is left to search.
+
+    Raises:
+        SweepError: the block is not valid.
+    """
     space = parse_space(block)
     gone = {f: o for f in space.fields for o in options.fixed if overlap(f, o)}
     notes = [f"{field} is fixed by --set {option}: it is not searched here"
              for field, option in gone.items()]  # fmt: skip
-    return space.without(gone), notes
+    left = space.without(gone)
+    for parameter in left.parameters if gone else ():
+        for field, values in parameter.when.items():
+            if field in gone and not any(same(value_at(base, field), one) for one in values):
+                left = left.without([parameter.field])
+                notes.append(f"{parameter.field} does not vary with {field} as it is set")
+    return (left if left.parameters else None), notes

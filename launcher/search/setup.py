@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from deit_core.config import parse_run_config
+from deit_core.errors import ConfigError
+from launcher.errors import Location, SweepError
 from launcher.layers import config_values
 from launcher.resources import Resources
 from launcher.search.config import Search
-from launcher.search.metrics import THROUGHPUT
+from launcher.search.metrics import DECIDED_BY, THROUGHPUT, missing_metric
 from launcher.search.records import SearchRecord
 from launcher.search.space import Space
 from launcher.sweep import Sweep
@@ -17,6 +20,7 @@ from launcher.sweep import Sweep
 def search_record(sweep: Sweep, space: Space) -> SearchRecord:
     """search.json of a sweep."""
     stage = sweep.teacher
+    _check_reported(sweep, space)
     teacher = None
     if stage is not None and isinstance(stage.value, Mapping):
         teacher = config_values(stage.value)
@@ -30,6 +34,21 @@ def search_record(sweep: Sweep, space: Space) -> SearchRecord:
         seeds=sweep.seeds,
         cwd=os.getcwd(),
     )
+
+
+def _check_reported(sweep: Sweep, space: Space) -> None:
+    """Refuse an objective or a constraint on what no trial will report. Raises SweepError."""
+    try:
+        config = parse_run_config({**config_values(sweep.config), "seed": sweep.seeds[0]})
+    except ConfigError:
+        return  # it needs a point, or its teacher, to be whole
+    search = sweep.search
+    for metric in (*search.objective, *(bound.metric for bound in search.bounds)):
+        missing = missing_metric(metric, config)
+        if missing is not None and DECIDED_BY[metric] not in space.fields:
+            raise SweepError(
+                f"search: no trial reports {metric}: {missing}", Location(str(sweep.source))
+            )
 
 
 def measured_apart(search: Search, resources: Resources) -> tuple[Resources, tuple[str, ...]]:

@@ -1,0 +1,95 @@
+"""The best of a sweep as a table, and how to find out whether it was luck."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from launcher.search.best import Best, Candidate
+from launcher.text import count, print_lines, value
+from launcher.trial_names import short_labels
+
+_FRESH_SEEDS = "[1, 2, 3]"
+
+
+def print_best(best: Best, console: Console, most: int) -> None:
+    """Print the first of them, or the whole front where that is longer."""
+    shown = best.candidates[: max(most, best.front if len(best.objective) > 1 else 0)]
+    if not shown:
+        print_lines(
+            console, [f"nothing has finished yet; {count(best.unfinished, 'variant')} open"]
+        )
+        return
+    print_lines(console, [_headline(best)])
+    console.print(_table(best, shown))
+    print_lines(console, _advice(best))
+
+
+def _headline(best: Best) -> str:
+    asked = " and ".join(
+        f"{metric} ({direction[:3]}.)"
+        for metric, direction in zip(best.objective, best.directions, strict=True)
+    )
+    finished = count(len(best.candidates), "finished variant")
+    left = f", {best.unfinished} without a result" if best.unfinished else ""
+    front = f"; the first {best.front} are the trade-offs" if len(best.objective) > 1 else ""
+    return f"by {asked}: {finished}{left}{front}"
+
+
+def _table(best: Best, shown: Sequence[Candidate]) -> Table:
+    fields = list(shown[0].swept)
+    labels = short_labels(fields)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = ("rank", "trial", *best.objective, *(labels[f] for f in fields), "seeds", "breaks")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for place, one in enumerate(shown, start=1):
+        numbers = (f"{number:.5g}" for number in one.values)
+        swept = (value(one.swept.get(field)) for field in fields)
+        broken = ", ".join(one.broken) or "-"
+        table.add_row(str(place), one.trial_ids[0], *numbers, *swept, str(one.seeds), broken)
+    return table
+
+
+def _advice(best: Best) -> list[str]:
+    """The winner of many is partly lucky: the same with fresh seeds tells."""
+    first = best.candidates[0]
+    if first.seeds > 1 or len(best.candidates) == 1 or not best.source.endswith((".yaml", ".yml")):
+        return []
+    fixed = {name: given for name, given in first.swept.items() if given is not None}
+    settings = [f"{name}={_yaml(given)}" for name, given in fixed.items()]
+    options = " ".join(f"--set {shlex.quote(one)}" for one in [*settings, f"seeds={_FRESH_SEEDS}"])
+    return [
+        f"the best of {len(best.candidates)} at one seed owes part of it to luck; "
+        f"with fresh seeds: deit-launch sweep {shlex.quote(best.source)} {options}"
+    ]
+
+
+def _yaml(given: Any) -> str:
+    return value(given)
+
+
+def as_json(best: Best) -> dict[str, Any]:
+    """What `best --json` prints."""
+    return {
+        "schema_version": 1,
+        "objective": list(best.objective),
+        "directions": list(best.directions),
+        "front": best.front,
+        "unfinished": best.unfinished,
+        "candidates": [
+            {
+                "name": one.name,
+                "trial_ids": list(one.trial_ids),
+                "swept": dict(one.swept),
+                "values": dict(zip(best.objective, one.values, strict=True)),
+                "seeds": one.seeds,
+                "breaks": list(one.broken),
+            }
+            for one in best.candidates
+        ],
+    }
