@@ -20,9 +20,8 @@ def print_best(best: Best, console: Console, most: int) -> None:
     """Print the first of them, or the whole front where that is longer."""
     shown = best.candidates[: max(most, best.front if len(best.objective) > 1 else 0)]
     if not shown:
-        print_lines(
-            console, [f"nothing has finished yet; {count(best.unfinished, 'variant')} open"]
-        )
+        left = count(best.unfinished, "variant")
+        print_lines(console, [f"nothing has finished yet; {left} without a result"])
         return
     print_lines(console, [_headline(best)])
     console.print(_table(best, shown))
@@ -44,14 +43,15 @@ def _table(best: Best, shown: Sequence[Candidate]) -> Table:
     fields = list(shown[0].swept)
     labels = short_labels(fields)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ("rank", "trial", *best.objective, *(labels[f] for f in fields), "seeds", "breaks")
-    for column in columns:
+    bound = any(one.broken for one in best.candidates)
+    columns = ["rank", "trial", *best.objective, *(labels[f] for f in fields), "seeds"]
+    for column in [*columns, "breaks"] if bound else columns:
         table.add_column(column, overflow="fold")
     for place, one in enumerate(shown, start=1):
-        numbers = (f"{number:.5g}" for number in one.values)
+        numbers = (f"{n:,.0f}" if n.is_integer() else f"{n:,.5g}" for n in one.values)
         swept = (value(one.swept.get(field)) for field in fields)
-        broken = ", ".join(one.broken) or "-"
-        table.add_row(str(place), one.trial_ids[0], *numbers, *swept, str(one.seeds), broken)
+        broken = [", ".join(one.broken) or "-"] if bound else []
+        table.add_row(str(place), one.trial_ids[0], *numbers, *swept, str(one.seeds), *broken)
     return table
 
 
@@ -61,16 +61,12 @@ def _advice(best: Best) -> list[str]:
     if first.seeds > 1 or len(best.candidates) == 1 or not best.source.endswith((".yaml", ".yml")):
         return []
     fixed = {name: given for name, given in first.swept.items() if given is not None}
-    settings = [f"{name}={_yaml(given)}" for name, given in fixed.items()]
+    settings = [f"{name}={value(given)}" for name, given in fixed.items()]
     options = " ".join(f"--set {shlex.quote(one)}" for one in [*settings, f"seeds={_FRESH_SEEDS}"])
     return [
         f"the best of {len(best.candidates)} at one seed owes part of it to luck; "
         f"with fresh seeds: deit-launch sweep {shlex.quote(best.source)} {options}"
     ]
-
-
-def _yaml(given: Any) -> str:
-    return value(given)
 
 
 def as_json(best: Best) -> dict[str, Any]:
