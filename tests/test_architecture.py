@@ -7,7 +7,18 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "torchvision", "timm", "tensorboard", "scipy", "matplotlib", "optuna", "ray")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "tensorboard",
+    "scipy",
+    "matplotlib",
+    "optuna",
+    "ray",
+    "wandb",
+    "mlflow",
+)
 
 
 def modules_after(statement: str) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from launcher.backends.base import Backend
 from launcher.observe import observe
@@ -37,6 +38,8 @@ def export_sweep(
     parameters = parameters_of(plan, record.space if record else None)
     paths = own_paths(sweep_dir, {trial.trial_id for trial in plan.trials})
     trials = frozen_trials(plan, observe(paths, backend), parameters, goals)
-    about = {"sweep": plan.sweep, "description": plan.description, "folder": str(sweep_dir.path)}
+    about: dict[str, Any] = {"sweep": plan.sweep, "folder": str(sweep_dir.path)}
+    if record is not None and record.search.constraints:
+        about["constraints"] = list(record.search.constraints)
     write_study(Study(sweep_dir.path.name, goals, trials, about), target, force=force)
     return Counter(trial.state.name.lower() for trial in trials)

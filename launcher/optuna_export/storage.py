@@ -113,10 +113,9 @@ def _open_database(url: str) -> BaseStorage:
 
     try:
         return RDBStorage(url)
-    except ImportError as error:
-        raise LaunchError(f"{url} cannot be opened: {error}") from None
-    except SQLAlchemyError as error:
-        raise LaunchError(f"{url} cannot be opened: {_first_line(error)}") from None
+    except (ImportError, SQLAlchemyError) as error:
+        shown = _parse(url).render_as_string(hide_password=True)
+        raise LaunchError(f"{shown} cannot be opened: {_first_line(error)}") from None
 
 
 def _write_to_server(study: Study, url: str, *, force: bool) -> None:

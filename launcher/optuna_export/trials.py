@@ -146,14 +146,10 @@ def _about(
 def _constraints(
     search: Search | None, seen: Observation, config: RunConfig | None
 ) -> dict[str, Any]:
-    """By how much each constraint is broken, under Optuna's key and under the dashboard's."""
+    """By how much each constraint is broken, in the one form that optuna-dashboard reads too."""
     if search is None or not search.constraints or seen.summary is None or config is None:
         return {}
-    from launcher.search.study import CONSTRAINT_ATTR
-
-    broken = violations(search, [(config, seen.summary)])
-    named = {CONSTRAINT_ATTR.format(name): value for name, value in broken.items()}
-    return {**named, "constraints": list(broken.values())}
+    return {"constraints": list(violations(search, [(config, seen.summary)]).values())}
 
 
 def _curve(run: RunDir | None, metric: str) -> dict[int, float]:
