@@ -14,6 +14,7 @@ from launcher.backends.base import Backend
 from launcher.observe import ACTIVE, NOTHING, Observation, observe
 from launcher.scheduler_words import UNTIL_RESUMED, starting_on, waiting_words
 from launcher.search.progress import SearchProgress, read_progress
+from launcher.search.records import SearchDir
 from launcher.sweep_dir import SweepDir
 from launcher.trial_dirs import own_paths
 
@@ -133,11 +134,13 @@ class Monitor:
         self.sweep_dir = sweep_dir
         self.backend = backend
         self.plan: PlanRecord = sweep_dir.read_plan()
+        self.searched = SearchDir(sweep_dir).exists()
+        """Whether the sweep is a search, whose trials become more."""
         self._completed: dict[str, Row] = {}
 
     def look(self) -> Snapshot:
         """The sweep now. Raises RunDirError when the sweep folder itself cannot be read."""
-        search = read_progress(self.sweep_dir)
+        search = read_progress(self.sweep_dir) if self.searched else None
         if search is not None:
             self.plan = self.sweep_dir.read_plan()  # it has become longer
         wanted = {trial.trial_id for trial in self.plan.trials} - self._completed.keys()

@@ -40,16 +40,19 @@ class Group:
         return statistics.fmean(self.results) if self.results else None
 
 
-def group_field(given: str | None, plan: PlanRecord) -> str | None:
+def group_field(given: str | None, plan: PlanRecord, *, searched: bool = False) -> str | None:
     """The field to group by: the one that is named, else the first that varies; None: none does.
 
     Args:
         given: a swept field or its last part, or `seed`.
         plan: of the sweep.
+        searched: whether it is a search, whose values hardly ever repeat: nothing to group by.
 
     Raises:
         LaunchError: no such swept field, or several with this last part.
     """
+    if given is None and searched:
+        return None
     if given is None:
         return next((axis for axis in plan.axes if _varies(axis, plan.trials)), None)
     fields = (*plan.axes, SEED)

@@ -61,7 +61,9 @@ def stay_with(sweep_dir: SweepDir, backend: Backend, by: str | None = None) -> N
         again = f"deit-launch status {readable(sweep_dir.path)}"
         typer.echo(f"\nsweep continues; re-attach: {again}, or the same command again")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    print_snapshot(snapshot, console, by or group_field(None, monitor.plan))
+    print_snapshot(
+        snapshot, console, by or group_field(None, monitor.plan, searched=monitor.searched)
+    )
     failed = [row.trial_id for row in snapshot.rows if row.state == "failed"]
     if failed:
         _print_what_of_failed(failed[0], sweep_dir)

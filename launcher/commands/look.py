@@ -45,7 +45,7 @@ def status(
     sweep_dir = open_sweep(sweep)
     chosen = sweep_backend(sweep_dir)
     monitor = Monitor(sweep_dir, chosen)
-    field = group_field(by, monitor.plan)
+    field = group_field(by, monitor.plan, searched=monitor.searched)
     if watch:
         stay_with(sweep_dir, chosen, by=field)
         return
@@ -130,6 +130,19 @@ def why(trial: Trial, json: Json = False, sweep: SweepOption = None) -> None:
         lines = explain(sweep_dir, chosen, backend)
     note_silence(err=json)
     for line in lines:
+        typer.echo(line)
+
+
+def pruning(sweep: SweepArgument = None, json: Json = False) -> None:
+    """Sum up what a sweep's pruner has done, or would have done."""
+    from json import dumps
+
+    from launcher.pruning_report import look_at_pruning
+    from launcher.pruning_text import report_lines
+    from launcher.sweep_dir import open_sweep
+
+    report = look_at_pruning(open_sweep(sweep))
+    for line in [dumps(report.as_json(), indent=2)] if json else report_lines(report):
         typer.echo(line)
 
 
