@@ -6,6 +6,7 @@ What each trial does is read from `behaviour.json` in its run directory:
   crash   raise in the first so many attempts
   vanish  die of SIGKILL in the first so many attempts
   diverge end as failed/diverged
+  prune   end as pruned
   refuse  exit with code 2 and an error line before anything is written
   oom     raise what torch raises when a GPU is full, in the first so many attempts
   no_module  cannot import what it needs
@@ -132,6 +133,10 @@ def train(run, plan, size):
                 update={"state": "failed", "failure": "diverged", "reason": "loss is nan"}
             )
         )
+        return
+    if plan.get("prune"):
+        update = {"state": "pruned", "reason": "stopped at 33 % of its schedule", "step": 33}
+        run.write_status(status.model_copy(update=update))
         return
     finish(run, status, size)
 

@@ -29,6 +29,7 @@ SURFACE = {
         *("trial", "-f", "--follow", "--rank", "--attempt", "--grep", "--scheduler", "--sweep"),
     },
     "why": {"trial", "--json", "--sweep"},
+    "pruning": {"sweep", "--json"},
     "tensorboard": {"sweep", "--port"},
     "export-optuna": {"sweep", "--to", "--objective", "--force"},
     "retry": {"trials", "--failed", "--cause", "--from-scratch", "--yes", "-y", "--sweep"},

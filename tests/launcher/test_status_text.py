@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from launcher.monitor import Row, Snapshot
-from launcher.status_text import print_snapshot
+from launcher.status_text import print_snapshot, reason_lines
 from launcher.text import open_console, short
 
 AXES = ("distill.kind", "distill.temperature", "augment.strength", "model.depth")
@@ -130,3 +130,10 @@ def test_a_live_line_keeps_both_ends_of_a_message():
     assert brief.startswith("cannot write")
     assert brief.endswith("No space left on device")
     assert len(brief) < 70
+
+
+def test_many_pruned_trials_are_one_line():
+    """Their reasons have numbers of their own, so that none is shared."""
+    rows = [row(n, state="pruned", reason=f"stopped at {n} %") for n in range(21)]
+    assert len(reason_lines(rows[:20])) == 20
+    assert reason_lines(rows) == ["pruned: 21 trials; `deit-launch pruning` sums them up"]
