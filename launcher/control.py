@@ -113,9 +113,9 @@ def cancel(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | N
         LaunchError: a job did not end, or a scheduler does not answer.
         RunDirError: a run directory cannot be read or written.
     """
-    search = SearchDir(sweep_dir)
-    if trial_ids is None and search.exists():
-        search.end(CANCELLED, stopped=True)
+    if trial_ids is None and SearchDir(sweep_dir).exists():
+        with locked(sweep_dir.lock_file):  # nobody asks for more meanwhile, nor afterwards
+            SearchDir(sweep_dir).end(CANCELLED, stopped=True)
     request = read_request(sweep_dir)
     seen = observe_sweep(sweep_dir, request, backend)
     chosen = _with_dependants(request, seen.keys() if trial_ids is None else trial_ids)
@@ -124,11 +124,13 @@ def cancel(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | N
         name: one for name, one in seen.items() if name in chosen and one.condition in ACTIVE
     }
     by_owner = jobs_by_owner(targets.values(), backend)
+    paths = {one.path for one in targets.values() if one.path is not None}
+    for path in paths:  # before they end, or a search would go on with those that wait
+        _mark_cancelled(RunDir(path))
     for jobs in by_owner:
         jobs.owner.cancel(jobs.ids)
     for jobs in by_owner:
         _await_end(jobs.owner, set(jobs.ids))
-    paths = {one.path for one in targets.values() if one.path is not None}
     for path in paths:
         _mark_cancelled(RunDir(path))
     for jobs in by_owner:

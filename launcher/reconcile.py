@@ -118,7 +118,9 @@ def reconcile(
             sweep_dir.write_plan(record, request.text)
             then(sweep_dir)
             outcome = Outcome(sweep_dir, plan, paths)
-            return _carry_out(outcome, growth.seen, request.resources, backend)
+            outcome = _carry_out(outcome, growth.seen, request.resources, backend)
+            growth.write_end(SearchDir(sweep_dir))
+            return outcome
 
 
 def refill(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> Outcome | None:
@@ -158,7 +160,9 @@ def refill(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> Ou
         record = growth.request.record(earlier.created_utc, earlier.backend or backend.name)
         sweep_dir.update_plan(record)
         outcome = Outcome(sweep_dir, plan, paths)
-        return _carry_out(outcome, growth.seen, request.resources, backend)
+        outcome = _carry_out(outcome, growth.seen, request.resources, backend)
+        growth.write_end(search_dir)
+        return outcome
 
 
 def _grow(

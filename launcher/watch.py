@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from launcher.monitor import Monitor, Row, Snapshot
-from launcher.reconcile import refill
+from launcher.search.refill import go_on
 from launcher.text import counts, duration, number, short
 
 EVALUATION_PAUSE_S = 10.0
@@ -52,7 +52,7 @@ def _follow(monitor: Monitor, show: Callable[[Snapshot], None]) -> Snapshot:
             return now
         if not now.busy():
             # Who moved the last job does this too, unless it was killed.
-            refill(monitor.sweep_dir, monitor.backend)
+            go_on(monitor.sweep_dir, monitor.backend)
         # A large sweep takes a while to look at: never spend more than a fifth of a core on it.
         time.sleep(max(_LEAST_PAUSE_S, 4 * (time.monotonic() - began)))
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deit_core.errors import DeitError, SchemaError
+from deit_core.errors import DeitError, RunDirError, SchemaError
 from deit_core.run_dir import RunDir
 from launcher.attempts import Cause
 from launcher.backends.endings import (
@@ -149,8 +149,11 @@ class QueueMover(ABC):
         """Let those who know what to search put more into the queue."""
         departed, self._departed = self._departed, {}
         for group, command in departed.items():
-            if goes_on(self.queue.path.parent, group):
-                refill_later(self.queue.path.parent, group, command)
+            try:
+                if goes_on(self.queue.path.parent, group):
+                    refill_later(self.queue.path.parent, group, command)
+            except RunDirError as error:
+                self.log(f"sweep {group}: {error}; the search goes on when its next job has ended")
 
     # running jobs ---------------------------------------------------------------------------
 

@@ -130,7 +130,7 @@ def throttle(
     """Let at most N jobs of a sweep run at once. None that runs is stopped."""
     from launcher.errors import LaunchError
     from launcher.holding import throttle as throttle_sweep
-    from launcher.reconcile import refill
+    from launcher.search.refill import go_on
     from launcher.sweep_dir import open_sweep
     from launcher.text import count
 
@@ -140,7 +140,7 @@ def throttle(
     sweep_dir = open_sweep(sweep)
     backend = sweep_backend(sweep_dir)
     throttle_sweep(sweep_dir, backend, limit)
-    refill(sweep_dir, backend)
+    go_on(sweep_dir, backend)
     if limit is None:
         typer.echo("as many jobs run at once as fit; a later `sweep` keeps this")
     else:

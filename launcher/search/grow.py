@@ -15,7 +15,7 @@ from launcher.errors import Location
 from launcher.expand import Expansion, Trial
 from launcher.observe import ACTIVE, NOTHING, Observation
 from launcher.policy import CANCELLED
-from launcher.search.outcomes import PointOutcome, outcome_of
+from launcher.search.outcomes import PointOutcome, outcome_of, was_cancelled
 from launcher.search.records import PointRecord, SearchDir, SearchRecord
 from launcher.text import count
 
@@ -66,6 +66,13 @@ class Growth:
         for point in self.asked:
             if not search_dir.add_point(point):
                 raise OutrunError(f"point {point.number} was asked for by another process")
+
+    def write_end(self, search_dir: SearchDir) -> None:
+        """Write down that no more is asked, if so; only after the last jobs were submitted.
+
+        Raises:
+            RunDirError: no permission, or no space.
+        """
         if self.ended is not None:
             search_dir.end(self.ended)
 
@@ -136,7 +143,7 @@ class _Growing:
         return self.ended is None and open_points < max(slots, budget // _SHARE_OF_OPEN)
 
     def _is_hopeless(self) -> bool:
-        states = [one.state for one in self.outcomes]
+        states = [one.state for one in self.outcomes if one.reason != CANCELLED]
         return len(states) >= HOPELESS and set(states) <= {"failed", "diverged"}
 
 
@@ -252,8 +259,4 @@ def progress_note(growth: Growth) -> str:
 
 def cancelled_trials(seen: Mapping[str, Observation]) -> frozenset[str]:
     """Trials that the user cancelled, which nobody goes on with unasked."""
-    return frozenset(
-        name
-        for name, one in seen.items()
-        if one.condition in ("stopped", "new") and one.status.reason == CANCELLED
-    )
+    return frozenset(name for name, one in seen.items() if was_cancelled(one))

@@ -17,11 +17,19 @@ REFILL = (sys.executable, "-m", "launcher.search.refill")
 
 
 def goes_on(runs: Path, group: str) -> bool:
-    """Whether the sweep of a job is a search that asks for more."""
+    """Whether the sweep of a job is a search that may have more to do.
+
+    Also one that asks for no more: trials whose jobs were lost are gone on with. Not one that the
+    user has stopped.
+
+    Raises:
+        RunDirError, SchemaError: its files cannot be read.
+    """
     if not group:
         return False
     search = SearchDir(SweepDir(runs / group))
-    return search.exists() and not search.ended_file.exists()
+    ended = search.read_ended() if search.exists() else None
+    return search.exists() and (ended is None or not ended.stopped)
 
 
 def refill_later(runs: Path, group: str, command: Sequence[str]) -> None:

@@ -53,10 +53,11 @@ class Lease:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._acquire(token)
-            with self._renewed():
-                yield
         except OSError as error:
             raise RunDirError(f"cannot write {self.path}: {error.strerror}") from error
+        try:
+            with self._renewed():
+                yield
         finally:
             self._give_up(token)
 

@@ -73,7 +73,7 @@ def outcome_of(
     if pruned is not None:
         curve = _curve(pruned, record.search)
         return PointOutcome(point, "pruned", intermediate=curve, reason=pruned.status.reason)
-    if any(_is_cancelled(one) for one in seen):
+    if any(was_cancelled(one) for one in seen):
         return PointOutcome(point, "failed", reason=CANCELLED)
     summaries = [one.summary for one in seen]
     if not all(one.condition == "completed" for one in seen) or None in summaries:
@@ -86,7 +86,8 @@ def outcome_of(
     return _completed(record.search, point, pairs)
 
 
-def _is_cancelled(seen: Observation) -> bool:
+def was_cancelled(seen: Observation) -> bool:
+    """Whether the user has stopped a trial, and has not asked to go on with it since."""
     return seen.condition in ("stopped", "new") and seen.status.reason == CANCELLED
 
 

@@ -172,9 +172,13 @@ class SearchDir:
 
     def read_ended(self) -> EndedRecord | None:
         """Why no more is asked; None while more is. Raises RunDirError or SchemaError."""
-        if not self.ended_file.exists():
+        try:
+            values = read_json(self.ended_file)
+        except RunDirError:
+            if self.ended_file.exists():
+                raise
             return None
-        return EndedRecord.from_json(read_json(self.ended_file), str(self.ended_file))
+        return EndedRecord.from_json(values, str(self.ended_file))
 
     def end(self, reason: str, *, stopped: bool = False) -> None:
         """Write down that no more is asked. Raises RunDirError."""

@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from deit_core.errors import UserError
@@ -38,13 +39,26 @@ def main() -> int:
 
 def go_on(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> None:
     """Refill, and again if somebody was faster. Raises UserError; see `refill`."""
-    # The training config may hold relative paths; it is read as it was where the sweep began.
+    search_dir = SearchDir(sweep_dir)
+    if not search_dir.exists():
+        return
+    with _folder(search_dir.read_search().cwd):
+        for _ in range(_MOST_OUTRUN):
+            with contextlib.suppress(OutrunError):
+                refill(sweep_dir, backend, room)
+                return
+
+
+@contextlib.contextmanager
+def _folder(path: str) -> Iterator[None]:
+    """Be in the folder where the sweep began: its config may hold relative paths."""
+    before = Path.cwd()
     with contextlib.suppress(OSError):
-        os.chdir(SearchDir(sweep_dir).read_search().cwd)
-    for _ in range(_MOST_OUTRUN):
-        with contextlib.suppress(OutrunError):
-            refill(sweep_dir, backend, room)
-            return
+        os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 if __name__ == "__main__":

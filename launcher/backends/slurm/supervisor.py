@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from deit_core.errors import DeitError
+from deit_core.errors import DeitError, RunDirError
 from deit_core.run_dir import RunDir
 from launcher.attempts import Cause, Start, last_attempt, note_start
 from launcher.backends.endings import (
@@ -120,7 +120,13 @@ class Supervisor:
 
     def _takes_more(self) -> bool:
         """Whether it belongs to a search that goes on, in a place that it is still given."""
-        return not self._is_replaced() and goes_on(self.runs, self.record.group)
+        if self._is_replaced():
+            return False
+        try:
+            return goes_on(self.runs, self.record.group)
+        except RunDirError as error:
+            log(f"whether the search goes on is not known: {error}")
+            return False
 
     def _take_more(self) -> None:
         """Ask the search for a job: this allocation is used as long as it lasts."""
