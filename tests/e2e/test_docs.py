@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 
-SHORT = " --set train.duration=1ep --set optim.warmup=0ep --set model.depth=1 --set seeds=[0]"
+SHORT = (
+    " --set train.duration=1ep --set optim.warmup=0ep --set seeds=[0]"
+    " --set model.depth=1 --set augment.strength=0.5"
+)
 """Makes a sweep of the README short enough for a test."""
 
 
