@@ -94,7 +94,7 @@ def check_pruner(
             f"{nearest(record.metric, EVALUATED)}",
             where,
         )
-    asked: set[tuple[str, str, int | None]] = set()
+    seen: set[tuple[object, ...]] = set()
     for name, config in configs.items():
         missing = missing_metric(record.metric, config)
         if missing is not None:
@@ -103,10 +103,11 @@ def check_pruner(
                 f"compare by another metric, such as {DEFAULT_METRIC}",
                 where,
             )
-        schedule = (config.train.duration, config.eval.every, _steps_per_epoch(config))
-        if schedule not in asked:
-            asked.add(schedule)
-            _check_rungs(record.rungs, name, schedule, where)
+        schedule = (config.train.duration, config.eval.every)
+        key = (*schedule, config.data, config.train.global_batch_size)
+        if key not in seen:  # the images of a folder are counted once
+            seen.add(key)
+            _check_rungs(record.rungs, name, (*schedule, _steps_per_epoch(config)), where)
 
 
 def _steps_per_epoch(config: RunConfig) -> int | None:

@@ -74,6 +74,7 @@ def test_the_files_of_a_trial_and_its_exit_code():
     assert cause(exit_code=2) == "user_error"
     assert cause(exit_code=85) == "preempted"
     assert cause(state="preempted", exit_code=1) == "preempted"
+    assert cause(CUDA, state="pruned", exit_code=1) == "pruned"  # another of its cohort crashed
     assert cause(CUDA, state="failed", failure="diverged") == "diverged"
     assert cause(CUDA, state="failed", failure="user_error") == "user_error"
     reason = "OutOfMemoryError: CUDA out of memory. Tried to allocate"

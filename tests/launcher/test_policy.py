@@ -78,7 +78,7 @@ def test_progress_starts_the_count_anew(cause):
 
 
 def test_every_cause_has_its_row():
-    assert set(LIMITS) | {"completed", "cancelled"} == set(CAUSES)
+    assert set(LIMITS) | {"completed", "cancelled", "pruned"} == set(CAUSES)
 
 
 def test_completed_is_completed_whatever_the_status_says():
@@ -86,6 +86,13 @@ def test_completed_is_completed_whatever_the_status_says():
     status = verdict.status
     assert (verdict.again, status.state, status.failure) == (False, "completed", None)
     assert (status.cause, status.reason) == (None, None)
+
+
+def test_pruned_is_settled_and_keeps_its_reason():
+    verdict = judge(attempt("pruned", progressed=True, state="pruned"))
+    status = verdict.status
+    assert (verdict.again, status.state, status.failure) == (False, "pruned", None)
+    assert (status.cause, status.reason) == ("pruned", "because")
 
 
 def test_cancelled_waits_for_its_user():
@@ -131,7 +138,7 @@ def test_a_trial_that_gets_on_is_never_given_up(history):
     """Whatever happened before: only an attempt without progress can be the last."""
     step = failures = memory_failures = 0
     for cause, progressed in history:
-        if cause in ("completed", "cancelled"):
+        if cause in ("completed", "cancelled", "pruned"):
             continue
         one = Attempt(
             status=StatusRecord(state="running", step=step + progressed),
