@@ -35,6 +35,14 @@ def sections() -> Mapping[str, type[BaseModel]]:
 
 
 @functools.cache
+def inner_sections(section: str) -> Mapping[str, type[BaseModel]]:
+    """Names and classes of the sections that a section holds, such as `wandb` of `logging`."""
+    model = sections()[section]
+    found = {name: section_class(model, name) for name in model.model_fields}
+    return {name: inner for name, inner in found.items() if inner is not None}
+
+
+@functools.cache
 def leaf_fields() -> tuple[str, ...]:
     """Every dotted field that holds a value, in the order of RunConfig."""
     return tuple(
@@ -57,6 +65,11 @@ def field_problem(field: str, also: Sequence[str] = ()) -> str | None:
     if section in sections():
         if name.startswith(f"{FREE_FORM}.") and FREE_FORM in sections()[section].model_fields:
             return None
+        outer, _, inner_name = name.partition(".")
+        inner = inner_sections(section).get(outer) if inner_name else None
+        if inner is not None:
+            known = inner.model_fields
+            return None if inner_name in known else f"unknown field{nearest(inner_name, known)}"
         return f"unknown field{nearest(name, sections()[section].model_fields)}"
     homes = [leaf for leaf in leaf_fields() if leaf.endswith(f".{field}")]
     if homes:

@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from deit_core.config import RunConfig
-from launcher.fields import FREE_FORM, sections
+from launcher.fields import FREE_FORM, inner_sections, sections
 from launcher.resources import Resources
 from launcher.search.config import Range, Search
 from launcher.sweep import TEACHER_KEYS
@@ -114,11 +116,17 @@ def _config_object(properties: Mapping[str, Any], *, base: bool = True) -> Schem
 
 def _leaves() -> dict[str, Schema]:
     """Dotted fields, each pointing at its place in its section's definition."""
-    return {
-        f"{section}.{name}": {"$ref": f"#/$defs/{model.__name__}/properties/{name}"}
-        for section, model in sections().items()
-        for name in model.model_fields
-    }
+    leaves: dict[str, Schema] = {}
+    for section, model in sections().items():
+        leaves |= _properties(section, model)
+        for name, inner in inner_sections(section).items():
+            leaves |= _properties(f"{section}.{name}", inner)
+    return leaves
+
+
+def _properties(prefix: str, model: type[BaseModel]) -> dict[str, Schema]:
+    place = f"#/$defs/{model.__name__}/properties"
+    return {f"{prefix}.{name}": {"$ref": f"{place}/{name}"} for name in model.model_fields}
 
 
 def _free_form(value: Schema) -> dict[str, Schema]:

@@ -6,7 +6,10 @@ without the other.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -17,9 +20,12 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
+from alembic.util import CommandError
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from deit_core.config import RunConfig
 from deit_core.records import SummaryRecord, TrialRecord
@@ -35,14 +41,14 @@ _LONGEST_PARAM = 6000
 """MLflow's limit in characters (mlflow.utils.validation.MAX_PARAM_VAL_LENGTH)."""
 
 _opening = threading.Lock()
-"""The trials of a cohort must not all make the experiment, or the database's tables, at once."""
+logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 
 class MlflowTracker:
     """The MLflow run of one trial."""
 
     name = "MLflow"
-    failures = (MlflowException, OSError)
+    failures = (MlflowException, SQLAlchemyError, CommandError, OSError)
 
     def __init__(self, given: MlflowConfig, trial: TrialRecord, config: RunConfig) -> None:
         self._given = given
@@ -55,8 +61,9 @@ class MlflowTracker:
         Raises:
             MlflowException: the server or database does not answer, or refuses.
         """
-        with _opening:
-            self._client = MlflowClient(tracking_uri=mlflow_uri(self._given))
+        uri = mlflow_uri(self._given) or ""
+        with one_at_a_time(uri):
+            self._client = MlflowClient(tracking_uri=uri)
             experiment_id = self._experiment_id()
             run = self._find(experiment_id) or self._create(experiment_id)
         self._run_id = run.info.run_id
@@ -113,6 +120,21 @@ class MlflowTracker:
         for start in range(0, len(params), _PARAMS_A_REQUEST):
             batch = params[start : start + _PARAMS_A_REQUEST]
             self._client.log_batch(self._run_id, params=batch)
+
+
+@contextlib.contextmanager
+def one_at_a_time(uri: str) -> Iterator[None]:
+    """Keep trials that start together from making the same thing twice.
+
+    A database without a server has its tables made by the first client, and is broken for good
+    where two processes do that at once (mlflow 3.17, `mlflow.store.db.utils._initialize_tables`).
+    """
+    database = make_url(uri).database if uri.startswith("sqlite:") else None
+    with _opening, contextlib.ExitStack() as stack:
+        if database:
+            lock = stack.enter_context(open(f"{database}.lock", "a", encoding="utf-8"))
+            fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed, or with the process
+        yield
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

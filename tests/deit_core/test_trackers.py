@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import struct
@@ -20,6 +21,7 @@ from deit_core.errors import ConfigError
 from deit_core.records import SummaryRecord
 from deit_core.run_dir import RunDir
 from deit_core.tracking import check_trackers
+from deit_core.train.mlflow import one_at_a_time
 from deit_core.train.sinks import scalars
 from deit_core.train.student import Student
 from deit_core.train.trackers import Position, TrackerSink, leave_trackers
@@ -218,6 +220,23 @@ def test_a_tracker_that_hangs_is_not_waited_for(
     assert [record.getMessage() for record in caplog.records] == [
         "run: slow is too slow; what it has not taken yet is left out"
     ]
+
+
+def test_a_database_is_opened_by_one_process_at_a_time(tmp_path: Path) -> None:
+    """MLflow 3.17 leaves it broken where two make its tables."""
+    entered = threading.Event()
+
+    def enter() -> None:
+        with one_at_a_time(f"sqlite:///{tmp_path}/mlflow.db"):
+            entered.set()
+
+    with open(tmp_path / "mlflow.db.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        other = threading.Thread(target=enter)
+        other.start()
+        assert not entered.wait(0.1)
+    other.join(30)
+    assert entered.is_set()
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
