@@ -37,7 +37,13 @@ from launcher.pruning import pruner_note, tell_pruner
 from launcher.repair import LOST_STATUS, mend_status
 from launcher.request import Request, read_request
 from launcher.resources import Resources
-from launcher.search.grow import PARALLEL, Growth, cancelled_trials, grow, progress_note
+from launcher.search.grow import (
+    Growth,
+    cancelled_trials,
+    grow,
+    progress_note,
+    unlimited_slots,
+)
 from launcher.search.lease import asking
 from launcher.search.records import SearchDir
 from launcher.siblings import attempts_beside, bad_nodes
@@ -176,7 +182,7 @@ def _grow(
     def slots_for(trials: Sequence[Trial]) -> int:
         capacity, node = backend.capacity(), backend.node(request.resources)
         size = job_size(request.resources, capacity, trials, node)
-        return size.slots or PARALLEL
+        return size.slots or unlimited_slots(request.search)
 
     return grow(request, SearchDir(sweep_dir), look, slots_for, room)
 

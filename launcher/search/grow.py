@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from launcher.request import Request
     from launcher.search.ask import Asker
 
-PARALLEL = 8
-"""Jobs at once where neither the backend nor the sweep file says how many."""
+_PARALLEL = 8
+"""Most jobs at once where neither the backend nor the sweep file says how many."""
 _SHARE_OF_OPEN = 4
 """Of all points, at most one in so many is open at a time: who asks for all at once learns nothing
 from the first ones. As many as run at once are always open."""
@@ -195,6 +195,12 @@ def grow(
         tuple(growing.asked),
         growing.ended,
     )
+
+
+def unlimited_slots(search: SearchRecord | None) -> int:
+    """Jobs at once where nobody says how many: few enough that most points learn from others."""
+    budget = search.budget if search else 1
+    return max(1, min(_PARALLEL, budget // _SHARE_OF_OPEN))
 
 
 def _active_jobs(seen: Mapping[str, Observation]) -> int:
