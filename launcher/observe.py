@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from deit_core.errors import RunDirError
-from deit_core.records import Record, StatusRecord, SummaryRecord
+from deit_core.records import FINISHED_STATES, Record, StatusRecord, SummaryRecord
 from deit_core.run_dir import RunDir, read_json
 from launcher.backends.base import Backend, JobReport, Unstarted
 from launcher.errors import LaunchError
@@ -120,14 +120,14 @@ def observe(paths: Mapping[str, Path], backend: Backend) -> dict[str, Observatio
     A directory that cannot be read becomes a `damaged` observation.
     """
     seen: dict[str, Observation] = {}
-    facts: dict[str, _Facts] = {}
-    for trial_id, path in paths.items():
-        try:
-            facts[trial_id] = _read(RunDir(path))
-        except RunDirError as error:
-            seen[trial_id] = Observation(path, "damaged", problem=str(error))
+    facts = _read_all(paths, seen)
     reports = _job_reports((fact.job for fact in facts.values() if not fact.finished), backend)
+    # They may have come to their end after they were read.
+    ended = [name for name, fact in facts.items() if _has_left(fact, reports)]
+    facts |= _read_all({name: paths[name] for name in ended}, seen)
     for trial_id, fact in facts.items():
+        if trial_id in seen:
+            continue
         report = None if fact.job is None else reports.get(fact.job.tag)
         try:
             condition = _condition(fact, report)
@@ -143,6 +143,24 @@ def observe(paths: Mapping[str, Path], backend: Backend) -> dict[str, Observatio
             fact.run.path, condition, status, fact.job, report=report, summary=fact.summary
         )
     return {trial_id: seen[trial_id] for trial_id in paths}
+
+
+def _read_all(paths: Mapping[str, Path], damaged: dict[str, Observation]) -> dict[str, _Facts]:
+    """Read run directories; those that cannot be read are added to `damaged`."""
+    facts: dict[str, _Facts] = {}
+    for trial_id, path in paths.items():
+        try:
+            facts[trial_id] = _read(RunDir(path))
+        except RunDirError as error:
+            damaged[trial_id] = Observation(path, "damaged", problem=str(error))
+    return facts
+
+
+def _has_left(fact: _Facts, reports: Mapping[str, JobReport]) -> bool:
+    """Whether the job of a trial without an end, as it was read, has one."""
+    report = None if fact.job is None else reports.get(fact.job.tag)
+    open_ = not fact.finished and fact.status.state not in FINISHED_STATES
+    return open_ and report is not None and report.state == "ended"
 
 
 def _read(run: RunDir) -> _Facts:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +22,14 @@ from launcher.search.outcomes import PointOutcome
 from launcher.search.records import PointRecord, SearchRecord, sampler_attrs
 from launcher.search.samplers import make_sampler
 from launcher.search.space import Values
-from launcher.search.study import rebuild, study_attrs
+from launcher.search.study import rebuild, study_attrs, suggestions
 from launcher.sweep import Sweep
 from launcher.yaml_source import Node
 
 MOST_REFUSED = 200
 """Suggestions in a row that are known or not valid, before the space counts as used up."""
+_LISTED_AFTER = 20
+"""So many suggestions in a row, and of a small space all points are gone through instead."""
 _KEPT_STUDY_ATTRS = "qmc:"
 """How far a quasi-random sequence has come; all else samplers find out from the points."""
 
@@ -49,6 +52,7 @@ class Asker:
         self.next_number = max((one.point.number for one in outcomes), default=-1) + 1
         self._known = {name for one in outcomes for name in one.point.trial_ids}
         self._known |= {name for warm in record.warm for name in warm.trial_ids}
+        self._params_known = [one.point.params for one in outcomes]
 
     def ask(self) -> Asked | None:
         """The next point; None where there is none that was not tried.
@@ -59,8 +63,7 @@ class Asker:
         self.study.sampler = make_sampler(self.record.search, self.record.space, self.next_number)
         problem: SweepError | None = None
         known = 0
-        for _ in range(MOST_REFUSED):
-            trial = self.study.ask()
+        for trial in self._suggestions():
             params = self._params(trial)
             try:
                 expansion = expand_point(self.record, params)
@@ -79,6 +82,20 @@ class Asker:
             raise problem
         return None
 
+    def _suggestions(self) -> Iterator[optuna.Trial]:
+        for _ in range(_LISTED_AFTER):
+            yield self.study.ask()
+        points = self.record.space.points(self.record.base)
+        if points is None:
+            for _ in range(MOST_REFUSED - _LISTED_AFTER):
+                yield self.study.ask()
+            return
+        random.Random(self.next_number).shuffle(points)
+        for params in points:
+            if params not in self._params_known:
+                self.study.enqueue_trial(suggestions(self.record.space, params))
+                yield self.study.ask()
+
     def _params(self, trial: optuna.Trial) -> Values:
         return self.record.space.choose(
             self.record.base, lambda parameter: parameter.suggest(trial)
@@ -88,6 +105,7 @@ class Asker:
         self, trial: optuna.Trial, params: Values, ids: tuple[str, ...], expansion: Expansion
     ) -> Asked:
         self._known.update(ids)
+        self._params_known.append(dict(params))
         frozen = self.study.get_trials(deepcopy=False)[trial.number]
         of_study = study_attrs(self.storage)
         point = PointRecord(

@@ -19,6 +19,9 @@ from pydantic import (
 SIGNIFICANT_DIGITS = 4
 """Chosen numbers are rounded to these, so that names and reports stay readable."""
 
+MOST_LISTED = 1000
+"""Values, or points of a space, that are few enough to be gone through."""
+
 Direction = Literal["maximize", "minimize"]
 Method = Literal["grid", "random", "tpe", "gp", "cmaes", "nsga2", "qmc"]
 
@@ -62,8 +65,9 @@ class Pruner(_Section):
     """A number of the evaluations; the first objective that is one, else `val_top1`."""
     rungs: Annotated[tuple[float, ...], Field(min_length=1)] = (0.11, 0.33)
     """Where trials are compared, as fractions of each trial's own schedule; ascending."""
-    reduction_factor: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 3.0
-    """One in so many goes on at each rung."""
+    reduction_factor: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 2.0
+    """One in so many goes on at each rung. With 3 less is trained, but where curves cross the best
+    trial is lost more often (docs/benchmarks.md)."""
     mode: Literal["prune", "advice"] = "prune"
     """`advice`: nothing is stopped, only what would have been is recorded."""
 
@@ -209,6 +213,16 @@ class Range(_Section):
         else:
             drawn = self.low + uniform * (high - self.low)
         return self.rounded(math.floor(drawn) if self.int else drawn)
+
+    def options(self) -> tuple[float, ...] | None:
+        """Every value there is; None where there are many, as without steps."""
+        step = self.step or (1.0 if self.int else None)
+        if step is None:
+            return None
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        if count > MOST_LISTED:
+            return None
+        return tuple(dict.fromkeys(self.rounded(self.low + n * step) for n in range(count)))
 
     def rounded(self, drawn: float) -> float:
         """The number as a trial gets it: whole, or with few digits, and within bounds."""

@@ -14,7 +14,6 @@ from launcher.cells import with_settings
 from launcher.errors import Location
 from launcher.expand import Expansion, Trial
 from launcher.observe import ACTIVE, NOTHING, Observation
-from launcher.policy import CANCELLED
 from launcher.search.outcomes import PointOutcome, outcome_of, was_cancelled
 from launcher.search.records import PointRecord, SearchDir, SearchRecord
 from launcher.text import count
@@ -138,13 +137,13 @@ class _Growing:
         if self.ended is None and points >= budget:
             self.ended = f"all {count(budget, 'point')} were asked for"
         if self.ended is None and self._is_hopeless():
-            self.ended = f"the first {count(points, 'point')} all failed"
+            self.ended = "its first points all failed; `deit-launch why` says how"
         open_points = sum(one.state == "open" for one in self.outcomes)
         return self.ended is None and open_points < max(slots, budget // _SHARE_OF_OPEN)
 
     def _is_hopeless(self) -> bool:
-        states = [one.state for one in self.outcomes if one.reason != CANCELLED]
-        return len(states) >= HOPELESS and set(states) <= {"failed", "diverged"}
+        ends = [one.state for one in self.outcomes if one.state != "open" and not one.cancelled]
+        return len(ends) >= HOPELESS and set(ends) <= {"failed", "diverged"}
 
 
 def grow(

@@ -38,6 +38,11 @@ class PointOutcome:
     """Whether something works on it, or it waits for that."""
 
     @property
+    def cancelled(self) -> bool:
+        """Whether it has no result because the user stopped it."""
+        return self.state == "failed" and self.reason == CANCELLED
+
+    @property
     def feasible(self) -> bool:
         """Whether it keeps all constraints."""
         return all(violation <= 0 for violation in self.violations.values())

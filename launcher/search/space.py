@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from launcher.axes import same
 from launcher.fields import value_at
-from launcher.search.config import Range
+from launcher.search.config import MOST_LISTED, Range
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -37,6 +37,10 @@ class Parameter(BaseModel):
     def varies(self) -> bool:
         """Whether it may take more than one value."""
         return self.range is not None or len(self.choices) > 1
+
+    def options(self) -> tuple[Any, ...] | None:
+        """Every value that it may take; None where there are many."""
+        return self.choices if self.range is None else self.range.options()
 
     def labels(self) -> tuple[Any, ...]:
         """The choices as a sampler takes them: scalars; all else as JSON."""
@@ -151,6 +155,31 @@ class Space(BaseModel):
             if self._is_open(parameter, chosen, base):
                 chosen[parameter.field] = suggest(parameter)
         return {field: chosen[field] for field in self.fields if field in chosen}
+
+    def points(self, base: Mapping[str, Any]) -> list[Values] | None:
+        """Every point there is; None where there are many.
+
+        Args:
+            base: see `choose`.
+        """
+        options = {parameter.field: parameter.options() for parameter in self.parameters}
+        most = 1
+        for values in options.values():
+            most *= len(values or ())
+        if not 0 < most <= MOST_LISTED:
+            return None
+        points: list[dict[str, Any]] = [{}]
+        for parameter in self.ordered():
+            points = [
+                {**point, **chosen}
+                for point in points
+                for chosen in (
+                    [{parameter.field: value} for value in options[parameter.field] or ()]
+                    if self._is_open(parameter, point, base)
+                    else [{}]
+                )
+            ]
+        return [{f: point[f] for f in self.fields if f in point} for point in points]
 
     def _is_open(
         self, parameter: Parameter, chosen: Mapping[str, Any], base: Mapping[str, Any]
