@@ -68,7 +68,7 @@ def test_what_the_parser_takes_the_schema_takes(text):
         "axes: {distill.kind: [sotf]}",
         "axes: {distill.kind: {values: [soft], wen: {}}}",
         "axes: {random: {optim.lr: {lo: 1}}}",
-        "search: {method: tpe}",
+        "search: {method: bayes}",
         "resources: {gpus: 1}",
         "teacher: {name: x}",
         "profiles: {a: {profiles: {}}}",
