@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import json
+import re
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -13,10 +14,12 @@ from typing import Any
 
 import pytest
 import wandb
+import yaml
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from wandb.proto import wandb_internal_pb2
 
+from deit_core.config import parse_run_config
 from deit_core.errors import ConfigError
 from deit_core.records import SummaryRecord
 from deit_core.run_dir import RunDir
@@ -25,6 +28,7 @@ from deit_core.train.mlflow import one_at_a_time
 from deit_core.train.sinks import scalars
 from deit_core.train.student import Student
 from deit_core.train.trackers import Position, TrackerSink, leave_trackers
+from tests.deit_core.conftest import micro_values
 
 RunFactory = Callable[..., RunDir]
 Job = Callable[..., Any]
@@ -265,3 +269,14 @@ def test_mlflow_needs_to_be_told_where_to_write(
     run = make_run("run", logging=shown_in(mlflow={}))
     job(run, check=2)
     assert "logging.mlflow.tracking_uri: is not given" in str(run.read_status().reason)
+
+
+def test_the_config_of_the_page_is_valid() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "trackers.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    given = parse_run_config(micro_values(**yaml.safe_load(block))).logging
+    assert given.wandb is not None
+    assert given.mlflow is not None
+    fields = {f"wandb.{key}" for key in type(given.wandb).model_fields}
+    fields |= {f"mlflow.{key}" for key in type(given.mlflow).model_fields}
+    assert set(re.findall(r"^\| `logging\.(\w+\.\w+)` \|", page, re.MULTILINE)) == fields

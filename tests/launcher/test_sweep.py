@@ -5,6 +5,8 @@ from sweep_files import DIGITS, TAUGHT, TEACHER_CONFIG, expand_text, write
 
 from deit_core.config import parse_run_config
 from deit_core.identity import canonical
+from deit_core.tracking import MlflowConfig, WandbConfig
+from launcher.errors import SweepError
 from launcher.expand import expand
 from launcher.resources import Resources, parse_time_s
 from launcher.sweep import load_config_as_sweep, load_sweep
@@ -270,11 +272,20 @@ def test_override_values_are_yaml(tmp_path):
             "optim={weight_decay: 0.1}",
             "train.duration=3ep",
             "train.duration=2ep",
+            "logging.wandb.project=mine",
+            "logging={mlflow: {experiment: e}}",
         ],
     ).config
     assert (config.optim.lr, config.data.train_images) == (1e-4, None)
     assert config.augment.crop_scale == (0.5, 1.0)
     assert (config.optim.weight_decay, config.train.duration) == (0.1, "2ep")
+    assert config.logging.wandb == WandbConfig(project="mine")
+    assert config.logging.mlflow == MlflowConfig(experiment="e")
+
+
+def test_an_unknown_field_of_an_inner_section_is_named_with_the_nearest(tmp_path):
+    with pytest.raises(SweepError, match=r'wandb\.projekt: unknown field; did you mean "project"'):
+        only(tmp_path, DIGITS, overrides=["logging.wandb.projekt=mine"])
 
 
 # a single config ---------------------------------------------------------------------------------
