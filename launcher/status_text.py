@@ -29,6 +29,8 @@ from launcher.text import (
 MOST_ROWS = 60
 """Trials listed one by one; a larger sweep is shown by group."""
 _MOST_PROBLEMS = 20
+_MOST_PRUNED = 3
+"""Pruned trials whose reasons are given one by one; each has numbers of its own."""
 _EXPENDABLE = ("images/s", "ETA", "heartbeat", "attempt")
 """Columns that a narrow terminal goes without, the first of them first."""
 _WRONG = ("failed", "damaged", "stopped")
@@ -112,8 +114,8 @@ def reason_lines(rows: Sequence[Row]) -> list[str]:
     groups: dict[tuple[str, str], list[Row]] = {}
     pruned = sum(row.state == "pruned" for row in rows)
     for row in rows:
-        if row.state == "pruned" and pruned > _MOST_PROBLEMS:
-            continue  # each has numbers of its own
+        if row.state == "pruned" and pruned > _MOST_PRUNED:
+            continue
         if row.why and row.state not in ("completed", "running"):
             shared = one_line(row.why).replace(row.trial_id, _ANY_TRIAL)
             groups.setdefault((row.shown_state, shared), []).append(row)
@@ -122,7 +124,7 @@ def reason_lines(rows: Sequence[Row]) -> list[str]:
         reason = one_line(members[0].why) if len(members) == 1 else shared
         trials = listing(row.trial_id for row in members)
         lines.append(f"{state}: {count(len(members), 'trial')} ({trials}): {reason}")
-    if pruned > _MOST_PROBLEMS:
+    if pruned > _MOST_PRUNED:
         lines.append(f"pruned: {pruned:,} trials; `deit-launch pruning` sums them up")
     if any(row.state == "damaged" for row in rows):
         lines.append("to mend: delete a damaged trial's folder and run the same sweep again")

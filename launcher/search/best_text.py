@@ -60,11 +60,12 @@ def _advice(best: Best) -> list[str]:
     first = best.candidates[0]
     if first.seeds > 1 or len(best.candidates) == 1 or not best.source.endswith((".yaml", ".yml")):
         return []
+    tried = len(best.candidates) + best.unfinished
     fixed = {name: given for name, given in first.swept.items() if given is not None}
     settings = [f"{name}={value(given)}" for name, given in fixed.items()]
     options = " ".join(f"--set {shlex.quote(one)}" for one in [*settings, f"seeds={_FRESH_SEEDS}"])
     return [
-        f"the best of {len(best.candidates)} at one seed owes part of it to luck; "
+        f"the best of {tried} at one seed owes part of it to luck; "
         f"with fresh seeds: deit-launch sweep {shlex.quote(best.source)} {options}"
     ]
 
