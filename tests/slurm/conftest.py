@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the package slurm_cluster
 sys.path.insert(0, str(Path(__file__).parents[1] / "launcher"))  # stand-ins for trainers
+sys.path.insert(0, str(Path(__file__).parents[1] / "search"))  # small searches
 
 from slurm_cluster.fixtures import make_cluster, require_slurm, shared_cluster, slurm_cluster
 
