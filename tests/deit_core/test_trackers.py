@@ -116,6 +116,7 @@ def fail_once_at(step: int, monkeypatch: pytest.MonkeyPatch, job: Job, *runs: Ru
             job(*runs)
 
 
+@pytest.mark.slow
 def test_trackers_show_a_resumed_cohort_as_if_nothing_had_happened(
     make_run: RunFactory,
     job: Job,
