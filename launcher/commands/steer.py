@@ -47,7 +47,10 @@ def retry(
     yes: Yes = False,
     sweep: SweepOption = None,
 ) -> None:
-    """Start failed, cancelled or pruned trials again. They go on from their last checkpoint."""
+    """Start failed or cancelled trials again. They go on from their last checkpoint.
+
+    A pruned trial that is named goes on too, and is not pruned again.
+    """
     from launcher.control import forget_progress
     from launcher.control import retry as retry_trials
     from launcher.errors import LaunchError

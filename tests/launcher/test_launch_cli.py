@@ -16,6 +16,7 @@ from deit_core.errors import UserError
 from deit_core.run_dir import RunDir
 from launcher import cli
 from launcher.backends import local as local_module
+from launcher.backends import queue_backend
 from launcher.commands.common import runs_folder
 
 SURFACE = {
@@ -73,7 +74,7 @@ STATUS_FIELDS = {
 
 @pytest.fixture(autouse=True)
 def fake_trainer(monkeypatch):
-    monkeypatch.setattr(local_module, "TRAINER", FAKE_TRAINER)
+    monkeypatch.setattr(queue_backend, "TRAINER", FAKE_TRAINER)
     monkeypatch.delenv("DEIT_RUNS", raising=False)
 
 

@@ -8,6 +8,7 @@ from sweeps_for_tests import hold, runs_of, sweep_once, wait_for, write_sweep
 from test_launch_cli import call
 
 from launcher.backends import local as local_module
+from launcher.backends import queue_backend
 from launcher.backends.base import JobReport
 from launcher.commands import common
 from launcher.control import cancel
@@ -18,7 +19,7 @@ from launcher.reconcile import record_job
 
 @pytest.fixture(autouse=True)
 def fake_trainer(monkeypatch):
-    monkeypatch.setattr(local_module, "TRAINER", FAKE_TRAINER)
+    monkeypatch.setattr(queue_backend, "TRAINER", FAKE_TRAINER)
     monkeypatch.delenv("DEIT_RUNS", raising=False)
 
 
