@@ -92,6 +92,10 @@ def load_sweep(path: Path, *, profile: str | None = None, overrides: Sequence[st
         notes = (*notes, *fixed)
         if space is not None:
             check_space(space, config_values(config), block)
+        elif search.pruner is not None:
+            # What was found is confirmed: seeds of one variant do not compete.
+            search = search.model_copy(update={"pruner": None})
+            notes = (*notes, "nothing is left to search, so nothing is pruned")
     return Sweep(
         name=_name(entries.get("name"), path),
         description=_description(entries.get("description")),
