@@ -134,6 +134,6 @@ def test_a_live_line_keeps_both_ends_of_a_message():
 
 def test_many_pruned_trials_are_one_line():
     """Their reasons have numbers of their own, so that none is shared."""
-    rows = [row(n, state="pruned", reason=f"stopped at {n} %") for n in range(21)]
-    assert len(reason_lines(rows[:20])) == 20
-    assert reason_lines(rows) == ["pruned: 21 trials; `deit-launch pruning` sums them up"]
+    rows = [row(n, state="pruned", reason=f"stopped at {n} %") for n in range(4)]
+    assert len(reason_lines(rows[:3])) == 3
+    assert reason_lines(rows) == ["pruned: 4 trials; `deit-launch pruning` sums them up"]
