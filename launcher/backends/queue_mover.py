@@ -65,8 +65,8 @@ class QueueMover(ABC):
         self._jobs_of: Counter[str] = Counter()
         """How many jobs of each sweep have a place now."""
         self._full = False
-        self._departed: dict[str, tuple[str, ...]] = {}
-        """Sweeps of which a job has left the queue, and the job's trainer."""
+        self._departed: dict[str, QueuedJob] = {}
+        """A job of each sweep of which one has left the queue."""
 
     @abstractmethod
     def _has_place(self, live: LiveJob) -> bool:
@@ -143,15 +143,15 @@ class QueueMover(ABC):
         self.queue.remove(tag)
         live = self.jobs.pop(tag, None)
         if live is not None:
-            self._departed[live.job.group] = live.job.command
+            self._departed[live.job.group] = live.job
 
     def _refill_searches(self) -> None:
         """Let those who know what to search put more into the queue."""
         departed, self._departed = self._departed, {}
-        for group, command in departed.items():
+        for group, job in departed.items():
             try:
                 if goes_on(self.queue.path.parent, group):
-                    refill_later(self.queue.path.parent, group, command)
+                    refill_later(self.queue.path.parent, job)
             except RunDirError as error:
                 self.log(f"sweep {group}: {error}; the search goes on when its next job has ended")
 

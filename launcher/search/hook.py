@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from deit_core.errors import RunDirError
 from deit_core.source_tree import import_root
+from launcher.backends.job_queue import QueuedJob
 from launcher.search.records import SearchDir
 from launcher.sweep_dir import SweepDir
 
@@ -32,29 +32,28 @@ def goes_on(runs: Path, group: str) -> bool:
     return search.exists() and (ended is None or not ended.stopped)
 
 
-def refill_later(runs: Path, group: str, command: Sequence[str]) -> None:
+def refill_later(runs: Path, job: QueuedJob) -> None:
     """Start a process that goes on with a search, and wait for nothing.
 
     It is detached, as it may take longer than whoever starts it; all else is up to the files.
 
     Args:
         runs: the folder of all sweeps.
-        group: the sweep's folder.
-        command: the trainer of the job that has ended, which the next ones run too.
+        job: one that has ended; the next ones run the same trainer, with the code as it was.
 
     Raises:
         RunDirError: it cannot be started.
     """
-    log_file = SearchDir(SweepDir(runs / group)).log_file
+    log_file = SearchDir(SweepDir(runs / job.group)).log_file
     try:
         with open(log_file, "ab") as log:
             # The shell leaves at once, so nobody needs to wait for the process it leaves behind.
             subprocess.run(
-                ["/bin/sh", "-c", '"$@" &', "sh", *REFILL, str(runs / group), *command],
+                ["/bin/sh", "-c", '"$@" &', "sh", *REFILL, str(runs / job.group), *job.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=import_root(),
+                cwd=job.code or import_root(),  # what Python looks for modules in first
                 env=os.environ,
                 start_new_session=True,
                 check=True,

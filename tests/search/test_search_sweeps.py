@@ -6,10 +6,12 @@ import os
 import time
 
 import pytest
+from launch_support import until
 from search_support import (
     CONDITIONAL,
     LR,
     SPACE,
+    SURROGATE,
     TestBackend,
     killed_at,
     points_of,
@@ -20,6 +22,8 @@ from search_support import (
     write_search,
 )
 
+from launcher import reconcile as reconciling
+from launcher.backends.local import LocalBackend
 from launcher.control import cancel, retry
 from launcher.monitor import Monitor
 from launcher.plan import Wish
@@ -28,6 +32,7 @@ from launcher.request import read_request, request_of
 from launcher.search.lease import Lease
 from launcher.search.progress import read_progress
 from launcher.search.records import SearchDir
+from launcher.snapshot import take_snapshot
 from launcher.sweep import load_sweep
 
 RANDOM = "{method: random, trials: 6}"
@@ -228,6 +233,20 @@ def test_also_where_all_points_were_asked_for(runs, backend, tmp_path):
     refill(sweep_dir, backend)
     assert work_off(sweep_dir, backend) == 1
     assert trained(sweep_dir) == [1, 1]
+
+
+def test_local_jobs_ask_for_the_next_ones_themselves(runs, tmp_path, monkeypatch):
+    """The real backend, and nobody who stays; with the code as it was at the start."""
+    monkeypatch.setattr(reconciling, "take_snapshot", take_snapshot)
+    local = LocalBackend(runs, command=SURROGATE)
+    file = write_search(tmp_path, "{method: random, trials: 4, pruner: {}}")
+    sweep_dir = sweep(runs, file, local)
+    until(lambda: ended(sweep_dir) and not Monitor(sweep_dir, local).look().busy())
+    until(lambda: not local.runner_is_alive())
+    assert trained(sweep_dir) == [1] * 4
+    assert set(states_of(sweep_dir)) <= {"completed", "pruned"}
+    assert SearchDir(sweep_dir).log_file.read_text() == ""
+    assert len(list((runs / ".code").iterdir())) == 1
 
 
 # how trials end -------------------------------------------------------------------------------
