@@ -62,6 +62,8 @@ class RayMover(QueueMover):
         """By the job's tag: waiting for a place, or running."""
         self._ready: deque[Attempt] = deque()
         self._looked_at = 0.0
+        self._moved_at = time.monotonic()
+        self._left = True
 
     # what Tune asks and tells -------------------------------------------------------------------
 
@@ -72,8 +74,6 @@ class RayMover(QueueMover):
             self._looked_at = time.monotonic()
         return self._left
 
-    _left = True
-
     def next_attempt(self) -> Attempt | None:
         """One that may start as soon as the cluster has room for it."""
         while self._ready:
@@ -81,6 +81,11 @@ class RayMover(QueueMover):
             if not attempt.unwanted:
                 return attempt
         return None
+
+    def is_idle(self, since_s: float) -> bool:
+        """Whether attempts run, and none has been handed out or has ended for a while."""
+        running = any(not attempt.over for attempt in self.attempts.values())
+        return running and not self._ready and time.monotonic() >= self._moved_at + since_s
 
     def begun(self, attempt: Attempt) -> None:
         """Its first node has it, and is about to start it."""
@@ -123,6 +128,7 @@ class RayMover(QueueMover):
         if attempt is not None and attempt.news.ended and not attempt.news.started:
             self._not_started(tag, live, attempt)
             return
+        self._moved_at = time.monotonic()
         self._settle(tag, live, self._ending(attempt))
         self.attempts.pop(tag, None)
 
@@ -184,6 +190,7 @@ class RayMover(QueueMover):
         attempt = Attempt(tag, config)
         self.attempts[tag] = attempt
         self._ready.append(attempt)
+        self._moved_at = time.monotonic()
         self._jobs_of[live.job.group] += 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,19 @@ from typing import Any
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from ray.tune.search.search_generator import SearchGenerator
 
 from launcher.backends.ray.attempt import AttemptNews
 from launcher.backends.ray.mover import Attempt, RayMover
 from launcher.backends.ray.trainable import NEWS, PRUNED, train_attempt
+
+LINGER_S = 10.0
+"""How long a driver waits for further jobs: it takes seconds to start, and a search adds jobs when
+others have ended."""
+
+
+SPARE_S = 5.0
+"""How long the worker of an ended attempt is kept for the next one."""
 
 
 class Handed:
@@ -42,17 +52,25 @@ class JobSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         super().__init__()
         self._handed = handed
         self._leave = leave
+        self._idle_since: float | None = None
 
     def suggest(self, trial_id: str) -> Mapping[str, Any] | str | None:
         """The config of an attempt, None while none is due, or that there will be none."""
         mover = self._handed.mover
-        if not mover.look() and self._leave():
+        if mover.look():
+            self._idle_since = None
+        elif self._has_waited() and self._leave():
             return str(Searcher.FINISHED)
         attempt = mover.next_attempt()
         if attempt is None:
             return None
         self._handed.by_trial[trial_id] = attempt
         return attempt.config
+
+    def _has_waited(self) -> bool:
+        now = time.monotonic()
+        self._idle_since = self._idle_since or now
+        return now - self._idle_since >= LINGER_S
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Take in what an attempt says of itself."""
@@ -74,6 +92,23 @@ class JobSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the queue is in files of its own."""
+
+
+class JobSearch(SearchGenerator):  # type: ignore[misc]  # Ray has no types
+    """The searcher as Tune runs it; says when workers of ended attempts need not be kept.
+
+    Tune gives an ended attempt's worker to one that waits, as a new worker takes seconds to start,
+    and holds the last one until the search has finished: while the others run, for hours, with
+    its GPUs. So this one has finished for as long as attempts run and none is to come.
+    """
+
+    def __init__(self, searcher: JobSearcher, mover: RayMover) -> None:
+        super().__init__(searcher)
+        self._mover = mover
+
+    def is_finished(self) -> bool:
+        """Whether no attempt will be suggested now."""
+        return bool(super().is_finished()) or self._mover.is_idle(SPARE_S)
 
 
 class JobScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
@@ -130,12 +165,14 @@ def tune_jobs(mover: RayMover, leave: Callable[[], bool], storage: Path) -> None
         storage: where Tune may write; nothing is ever read from there.
     """
     handed = Handed(mover)
+    searcher = JobSearcher(handed, leave)
     tune.Tuner(
         tune.with_resources(train_attempt, _placement),
         tune_config=tune.TuneConfig(
-            search_alg=JobSearcher(handed, leave),
+            search_alg=JobSearch(searcher, mover),
             scheduler=JobScheduler(handed),
             num_samples=-1,
+            reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name="jobs", storage_path=str(storage), callbacks=[JobCallback(handed)], verbose=0
