@@ -24,6 +24,7 @@ def read_settings(model: type[Model], key: str, tree: Tree) -> Model:
         return model.model_validate(plain(tree))
     except ValidationError as error:
         problems = translate_errors(error, model)
-        where = problem_location(tree, problems[0])
+        # What is wrong with several keys together stands at the first of the section.
+        where = problem_location(tree, problems[0]) or next(iter(tree.values())).where
         named = [Problem((key, *problem.path), problem.message) for problem in problems]
         raise SweepError(problems_text(named), where) from None

@@ -5,6 +5,7 @@ from sweep_files import DIGITS, TAUGHT, TEACHER_CONFIG, error_of, write
 
 from deit_core.errors import UserError
 from launcher.expand import expand
+from launcher.request import request_of
 from launcher.sweep import load_config_as_sweep, load_sweep
 
 UNKNOWN_KEYS = {
@@ -213,6 +214,88 @@ BAD_AXES = {
     ),
 }
 
+ASKED = "search: {method: tpe, trials: 9}\n"
+LR = "optim.lr: {low: 1.0e-4, high: 1.0e-2}"
+AXES = f"axes: {{search: {{{LR}}}}}\n"
+KINDS = "distill.kind: [none, soft, hard]"
+BAD_SEARCHES = {
+    "search: {method: tpee, trials: 9}\n" + AXES: (
+        "x.yaml:2:18: search.method: 'tpee' is not valid; did you mean \"tpe\"? "
+        "(valid: grid, random, tpe, gp, cmaes, nsga2, qmc)"
+    ),
+    "search: {method: grid, trials: 9}\n" + AXES: (
+        "x.yaml:2:18: search.method: grid chooses nothing, but `axes.search` is given; use one of"
+    ),
+    "search: {method: tpe}\n" + AXES: (
+        "x.yaml:3:8: search: how many points? Set `search: {method: tpe, trials: 40}`"
+    ),
+    "search: {trials: 9, objective: val_top2}\n" + AXES: (
+        "x.yaml:2:32: search.objective: no trial reports 'val_top2'; did you mean \"val_top5\"?"
+    ),
+    "search: {trials: 9, objective: val_top1_dist}\n" + AXES: (
+        "x.yaml: search: no trial reports val_top1_dist: there is no distillation head where "
+        "distill.kind is none"
+    ),
+    "search: {trials: 9, constraints: speed >= 2000}\n" + AXES: (
+        "x.yaml:2:34: search.constraints: no trial reports 'speed'; valid: gflops, parameters"
+    ),
+    "search: {trials: 9, constraints: fast}\n" + AXES: (
+        "x.yaml:2:34: search.constraints: a constraint is a metric, >= or <=, and a number, such "
+        "as train_images_per_s >= 2000, but 'fast' is given"
+    ),
+    "search: {trials: 9, objective: [val_top1, val_top1]}\n" + AXES: (
+        "x.yaml:2:10: search: an objective is listed twice in ['val_top1', 'val_top1']"
+    ),
+    "search: {trials: 9, method: cmaes, objective: [val_top1, gflops]}\n" + AXES: (
+        "x.yaml:2:47: search.objective: cmaes takes one, but 2 are given; use method: tpe, gp"
+    ),
+    "search: {trials: 9, method: cmaes, constraints: gflops <= 1}\n" + AXES: (
+        "x.yaml:2:49: search.constraints: cmaes knows none; use method: tpe, gp or nsga2"
+    ),
+    ASKED + f"axes: {{search: {{{LR}}}, model.depth: [1, 2]}}\n": (
+        "x.yaml:3:57: axes.model.depth: stands beside `axes.search`, and a search chooses all that "
+        "varies; move it there as a list of values to choose from"
+    ),
+    ASKED + "axes: {search: {model.depth: [3]}}\n": (
+        "x.yaml:3:8: search: the space has one point, so there is nothing to search; give a field "
+        "a range or more values"
+    ),
+    ASKED + "axes: {search: {optim.lr: {low: 1.0e-2, high: 1.0e-4}}}\n": (
+        "x.yaml:3:17: optim.lr: low 0.01 must be below high 0.0001"
+    ),
+    ASKED + "axes: {search: {model.depth: {low: 1, high: 4}}}\n": (
+        "x.yaml:3:17: model.depth: should be a valid integer, but 1.0 is given; add `int: true`"
+    ),
+    ASKED + "axes: {search: {optim.lr: {low: 1.0e-4, high: 1, values: [1]}}}\n": (
+        "x.yaml:3:28: optim.lr: give `values` or a range, not both"
+    ),
+    ASKED + "axes:\n  search:\n    distill.kind: [none, hard]\n"
+    "    distill.temperature: {low: 1, high: 5, when: {distill.kind: soft}}\n": (
+        "x.yaml:6:5: distill.temperature: its condition distill.kind=soft is never met, so it "
+        "never varies"
+    ),
+    ASKED + f"axes:\n  search:\n    {KINDS}\n"
+    "    distill.alpha: {low: 0, high: 1, when: {distill.kind: soft}}\n"
+    "    distill.temperature:\n"
+    "      {low: 1, high: 5, when: {distill.kind: hard, distill.alpha: 0.25}}\n": (
+        "x.yaml:7:5: distill.temperature: its conditions on distill.kind contradict each other, "
+        "so it never varies"
+    ),
+    ASKED
+    + "axes:\n  search:\n    distill.alpha: {low: 0, high: 1, when: {distill.temperature: 2}}\n"
+    "    distill.temperature: {low: 1, high: 5, when: {distill.alpha: 0.5}}\n": (
+        "x.yaml:4:3: distill.alpha, distill.temperature: the `when` conditions lead back to"
+    ),
+    "search: {trials: 9, pruner: {rungs: [0.3, 0.1]}}\n" + AXES: (
+        "x.yaml:2:29: search.pruner: rungs must ascend, but [0.3, 0.1] is given"
+    ),
+    "search: {trials: 9, pruner: {rungs: [0.1, 0.2, 0.3, 0.4]}}\n" + AXES + "profiles:\n"
+    "  short: {set: {train.duration: 4ep}}\n": (
+        "x.yaml:2:21: search.pruner.rungs: 4 rungs and the end need 5 evaluations, but the base "
+        "config (train.duration 4ep, eval.every 1ep) has 4; evaluate more often (eval.every)"
+    ),
+}
+
 
 @pytest.mark.parametrize(("text", "expected"), UNKNOWN_KEYS.items())
 def test_unknown_key(tmp_path, text, expected):
@@ -227,6 +310,17 @@ def test_wrong_value(tmp_path, text, expected):
 @pytest.mark.parametrize(("text", "expected"), BAD_AXES.items())
 def test_bad_axes(tmp_path, text, expected):
     assert error_of(tmp_path, DIGITS + text).startswith(expected)
+
+
+@pytest.mark.parametrize(("text", "expected"), BAD_SEARCHES.items())
+def test_bad_search(tmp_path, text, expected):
+    profile = "short" if "short" in text else None
+    path = write(tmp_path, DIGITS + text)
+    with pytest.raises(UserError) as caught:
+        request_of(load_sweep(path, profile=profile))
+    message = str(caught.value).replace(f"{tmp_path}/", "")
+    assert "\n" not in message
+    assert message.startswith(expected)
 
 
 # combinations ------------------------------------------------------------------------------------
