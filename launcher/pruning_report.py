@@ -103,8 +103,8 @@ def look_at_pruning(sweep_dir: SweepDir) -> PruningReport:
     plan = sweep_dir.read_plan()
     if plan.pruner is None:
         raise LaunchError(
-            f"the sweep {plan.sweep} has no pruner; add `search: {{pruner: {{mode: advice}}}}` to its file "
-            f"to see what one would do"
+            f"the sweep {plan.sweep} has no pruner; to see what one would do, add "
+            f"`search: {{pruner: {{mode: advice}}}}` to its file"
         )
     pruner = PrunerRecord.from_json(plan.pruner, f"{sweep_dir.plan_file}: pruner")
     paths = own_paths(sweep_dir, {trial.trial_id for trial in plan.trials})

@@ -20,8 +20,8 @@ def report_lines(report: PruningReport) -> list[str]:
     share = 100 * saved / report.epochs_scheduled if report.epochs_scheduled else 0.0
     lines.append(
         f"{report.left} of {count(report.trials, 'trial')} that began "
-        f"{'would have left' if advice else 'left'} early: {report.epochs_with_pruning:,.1f} epochs "
-        f"instead of {report.epochs_scheduled:,.1f} ({share:.0f} % fewer); "
+        f"{'would have left' if advice else 'left'} early: "
+        f"{report.epochs_with_pruning:,.1f} epochs instead of {report.epochs_scheduled:,.1f} ({share:.0f} % fewer); "
         f"{report.epochs_run:,.1f} were run so far"
     )
     return [*lines, *_best_lines(report)] if advice else lines
