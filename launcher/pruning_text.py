@@ -21,8 +21,8 @@ def report_lines(report: PruningReport) -> list[str]:
     lines.append(
         f"{report.left} of {count(report.trials, 'trial')} that began "
         f"{'would have left' if advice else 'left'} early: "
-        f"{report.epochs_with_pruning:,.1f} epochs instead of {report.epochs_scheduled:,.1f} ({share:.0f} % fewer); "
-        f"{report.epochs_run:,.1f} were run so far"
+        f"{report.epochs_with_pruning:,.1f} epochs instead of {report.epochs_scheduled:,.1f} "
+        f"({share:.0f} % fewer); {report.epochs_run:,.1f} were run so far"
     )
     return [*lines, *_best_lines(report)] if advice else lines
 
