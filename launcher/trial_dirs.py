@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from deit_core.errors import RunDirError
+from deit_core.pruning import read_pruner
 from deit_core.records import TrialRecord
 from deit_core.run_dir import RunDir
 from launcher.expand import Trial
@@ -19,7 +20,8 @@ def locate(runs: Path, sweep_dir: SweepDir, trial_ids: Collection[str]) -> dict[
     """Real paths of the run directories that exist for these trials.
 
     The sweep's own come first. Another sweep's is shared when it is completed, else when it is
-    unfinished; a failed one is not: the new sweep tries again in a folder of its own.
+    unfinished; a failed one is not, nor one that may yet be pruned by the other sweep's trials: the
+    new sweep trains it in a folder of its own.
 
     Raises:
         RunDirError: a folder or a status cannot be read.
@@ -71,11 +73,17 @@ def _best(paths: Iterable[Path]) -> Path | None:
         if has_result(run):
             return path
         try:
-            if run.exists() and run.read_status().state not in ("failed", "pruned"):
+            open_ended = run.read_status().state not in ("failed", "pruned")
+            if run.exists() and open_ended and not _may_be_pruned(run):
                 unfinished.append(path)
         except RunDirError:
             continue  # damaged: nothing to share
     return unfinished[0] if unfinished else None
+
+
+def _may_be_pruned(run: RunDir) -> bool:
+    pruner = read_pruner(run)
+    return pruner is not None and pruner.mode == "prune" and not pruner.exempt
 
 
 def create_trials(

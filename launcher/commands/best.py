@@ -14,12 +14,12 @@ def best(
     sweep: SweepArgument = None,
     objective: Annotated[
         list[str] | None,
-        typer.Option("--by", metavar="METRIC", help="Objective; again for a trade-off."),
+        typer.Option("--objective", metavar="METRIC", help="Rank by this; again for a trade-off."),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many to show.")] = 10,
     json: Annotated[bool, typer.Option("--json", help="Print JSON of a stable schema.")] = False,
 ) -> None:
-    """Rank a sweep's variants by what its search, or `--by`, asks for."""
+    """Rank a sweep's variants by its objectives."""
     from json import dumps
 
     from launcher.search.best import find_best

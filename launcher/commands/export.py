@@ -26,7 +26,7 @@ def export_optuna(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
-    """Write a sweep's trials as an Optuna study, for optuna-dashboard."""
+    """Write a sweep as an Optuna study."""
     from launcher.optuna_export.export import export_sweep
     from launcher.sweep_dir import open_sweep
     from launcher.text import count

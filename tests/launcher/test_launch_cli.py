@@ -22,14 +22,18 @@ from launcher.commands.common import runs_folder
 SURFACE = {
     "sweep": {
         *("file", "--set", "--profile", "--dry-run", "--watch"),
-        *("--backend", "--partition", "--runs-dir"),
+        *("--backend", "--partition", "--ray-address", "--runs-dir"),
     },
-    "train": {"config", "--set", "--detach", "--backend", "--partition", "--runs-dir"},
+    "train": {
+        *("config", "--set", "--detach"),
+        *("--backend", "--partition", "--ray-address", "--runs-dir"),
+    },
     "status": {"sweep", "--by", "--watch", "--json"},
     "logs": {
         *("trial", "-f", "--follow", "--rank", "--attempt", "--grep", "--scheduler", "--sweep"),
     },
     "why": {"trial", "--json", "--sweep"},
+    "best": {"sweep", "--objective", "--top", "--json"},
     "pruning": {"sweep", "--json"},
     "tensorboard": {"sweep", "--port"},
     "export-optuna": {"sweep", "--to", "--objective", "--force"},
@@ -39,7 +43,8 @@ SURFACE = {
     "resume": {"trials", "--all", "--sweep"},
     "throttle": {"most", "--sweep"},
     "doctor": {
-        *("--runs-dir", "--backend", "--partition", "--account", "--qos", "--submit", "--json"),
+        *("--runs-dir", "--backend", "--partition", "--account", "--qos", "--ray-address"),
+        *("--submit", "--json"),
     },
 }
 STATUS_FIELDS = {
@@ -275,7 +280,7 @@ def test_status_json_schema_is_frozen(runs, local, tmp_path):
     code, out, _ = call("status", outcome.sweep_dir.path, "--json")
     status = json.loads(out)
     assert code == 0
-    assert set(status) == {"schema_version", "sweep", "path", "counts", "trials"}
+    assert set(status) == {"schema_version", "sweep", "path", "counts", "search", "trials"}
     assert status["schema_version"] == 1
     assert set(status["trials"][0]) == STATUS_FIELDS
     trial = status["trials"][0]
