@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
+from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from launcher.axes import Axis, Setting
@@ -18,6 +19,7 @@ from launcher.errors import Location, SweepError
 from launcher.expand import Expansion, expand
 from launcher.layers import tree_of
 from launcher.resources import Resources
+from launcher.search.draws import uniform
 from launcher.search.outcomes import PointOutcome
 from launcher.search.records import PointRecord, SearchRecord, sampler_attrs
 from launcher.search.samplers import make_sampler
@@ -28,8 +30,8 @@ from launcher.yaml_source import Node
 
 MOST_REFUSED = 200
 """Suggestions in a row that are known or not valid, before the space counts as used up."""
-_LISTED_AFTER = 20
-"""So many suggestions in a row, and of a small space all points are gone through instead."""
+_OWN_SUGGESTIONS = 10
+"""So many of these are the method's; after that, chance sees to it that they differ."""
 _KEPT_STUDY_ATTRS = "qmc:"
 """How far a quasi-random sequence has come; all else samplers find out from the points."""
 
@@ -62,7 +64,6 @@ class Asker:
         """
         self.study.sampler = make_sampler(self.record.search, self.record.space, self.next_number)
         problem: SweepError | None = None
-        known = 0
         for trial in self._suggestions():
             params = self._params(trial)
             try:
@@ -75,22 +76,24 @@ class Asker:
             ids = tuple(t.trial_id for t in expansion.trials if t.role == "student")
             if not self._known.isdisjoint(ids):
                 self.study.tell(trial, state=TrialState.FAIL)
-                known += 1
                 continue
             return self._accept(trial, params, ids, expansion)
-        if problem is not None and not known:
+        if problem is not None and not self._known:
             raise problem
         return None
 
     def _suggestions(self) -> Iterator[optuna.Trial]:
-        for _ in range(_LISTED_AFTER):
+        """Of the method, then at random; of a small space all points that were not tried."""
+        for _ in range(_OWN_SUGGESTIONS):
             yield self.study.ask()
         points = self.record.space.points(self.record.base)
+        seed = int(uniform(self.record.search.seed, "refused", self.next_number) * 2**31)
         if points is None:
-            for _ in range(MOST_REFUSED - _LISTED_AFTER):
+            self.study.sampler = RandomSampler(seed)
+            for _ in range(MOST_REFUSED - _OWN_SUGGESTIONS):
                 yield self.study.ask()
             return
-        random.Random(self.next_number).shuffle(points)
+        random.Random(seed).shuffle(points)
         for params in points:
             if params not in self._params_known:
                 self.study.enqueue_trial(suggestions(self.record.space, params))

@@ -138,6 +138,8 @@ class _Growing:
             self.ended = f"all {count(budget, 'point')} were asked for"
         if self.ended is None and self._is_hopeless():
             self.ended = "its first points all failed; `deit-launch why` says how"
+        if any(one.held for one in self.seen.values()):
+            return False  # the user has paused it
         open_points = sum(one.state == "open" for one in self.outcomes)
         return self.ended is None and open_points < max(slots, budget // _SHARE_OF_OPEN)
 

@@ -17,13 +17,18 @@ CONSTRAINT_ATTR = "constraints:{}"
 """Where Optuna 5 keeps what `Trial.set_constraint` was told."""
 
 
+FORGETFUL = frozenset({"gp"})
+"""Methods that would ask for a point without a result again and again."""
+
+
 def rebuild(
     record: SearchRecord, outcomes: Sequence[PointOutcome], storage: InMemoryStorage
 ) -> optuna.Study:
     """A study that knows all points, in an empty storage.
 
     Diverged trials count as pruned before their first evaluation: samplers take those for the
-    worst, while they would forget failed ones and try the same again.
+    worst, while they would forget failed ones and try the same again. Where a sampler learns from
+    nothing but results, all that have none count as the worst one there is.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # The name is part of some pruners' and samplers' keys, so it must not change.
@@ -31,7 +36,8 @@ def rebuild(
         study_name=record.name, directions=list(directions(record.search)), storage=storage
     )
     study.add_trials([_warm_trial(record.space, warm) for warm in record.warm])
-    study.add_trials([_trial(record.space, outcome) for outcome in outcomes])
+    worst = _worst(record, outcomes) if record.search.method in FORGETFUL else None
+    study.add_trials([_trial(record.space, outcome, worst) for outcome in outcomes])
     latest = max(outcomes, key=lambda one: one.point.number, default=None)
     for key, value in (latest.point.study_attrs if latest else {}).items():
         storage.set_study_system_attr(_study_id(storage), key, value)
@@ -74,11 +80,23 @@ def _warm_trial(space: Space, warm: WarmRecord) -> FrozenTrial:
     )
 
 
-def _trial(space: Space, outcome: PointOutcome) -> FrozenTrial:
+def _worst(record: SearchRecord, outcomes: Sequence[PointOutcome]) -> tuple[float, ...] | None:
+    """The worst value of each objective so far; None where there is no result yet."""
+    known = [one.values for one in outcomes if one.state == "completed"]
+    ways = [min if way == "maximize" else max for way in directions(record.search)]
+    columns = zip(*known, strict=True)
+    return tuple(way(column) for way, column in zip(ways, columns, strict=True)) if known else None
+
+
+def _trial(
+    space: Space, outcome: PointOutcome, worst: tuple[float, ...] | None = None
+) -> FrozenTrial:
     params = suggestions(space, outcome.point.params)
     attrs = dict(outcome.point.attrs)
-    state = TrialState.RUNNING
-    if outcome.state == "completed":
+    state, values = TrialState.RUNNING, outcome.values
+    if outcome.state not in ("open", "completed") and worst is not None:
+        state, values = TrialState.COMPLETE, worst
+    elif outcome.state == "completed":
         state = TrialState.COMPLETE
         attrs |= _constraint_attrs(outcome.violations)
     elif outcome.state in ("pruned", "diverged"):
@@ -87,7 +105,7 @@ def _trial(space: Space, outcome: PointOutcome) -> FrozenTrial:
         state = TrialState.FAIL
     return create_trial(
         state=state,
-        values=list(outcome.values) if state == TrialState.COMPLETE else None,
+        values=list(values) if state == TrialState.COMPLETE else None,
         params=params,
         distributions=_distributions(space, params),
         system_attrs=attrs,

@@ -102,11 +102,24 @@ class TestBackend:
 
     def states(self, job_ids):
         live = self.live()
-        return {name: JobReport("queued" if name in live else "ended") for name in job_ids}
+        held = {path.name for path in self.folder.glob("held/*")}
+        return {
+            name: JobReport("queued" if name in live else "ended", held=name in held)
+            for name in job_ids
+        }
 
     def cancel(self, job_ids):
         for name in job_ids:
             self.lose(name)
+
+    def hold(self, job_ids):
+        (self.folder / "held").mkdir(exist_ok=True)
+        for name in job_ids:
+            (self.folder / "held" / name).touch()
+
+    def release(self, job_ids):
+        for name in job_ids:
+            (self.folder / "held" / name).unlink(missing_ok=True)
 
     def capacity(self):
         return Capacity(cpus=self.slots)
@@ -130,7 +143,7 @@ class TestBackend:
 
     def live(self):
         """Tags of jobs that wait, oldest first."""
-        files = [path for path in self.folder.iterdir() if not path.name.startswith(".")]
+        files = [p for p in self.folder.iterdir() if p.is_file() and not p.name.startswith(".")]
         return [path.name for path in sorted(files, key=lambda path: path.stat().st_mtime_ns)]
 
     def run_dirs(self, tag):
