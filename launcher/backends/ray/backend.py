@@ -55,16 +55,18 @@ class RayBackend(QueueBackend):
         return view.model_copy(update={"nodes": (node,)})
 
     def _address(self) -> str | None:
-        """The cluster to ask: what is given, else what the queue's jobs are on, else what is here.
+        """The cluster to ask: what is given, else what the queue had last, else what is here.
 
         Raises:
             LaunchError: it is no address.
         """
         wanted = cluster.wanted_address(self._given, os.environ)
-        latest = cluster.latest_cluster(self.queue) if wanted is None else None
-        if latest is None or not self.queue.tags():
-            return wanted
-        return latest.address or cluster.LOCAL
+        latest = None if wanted else cluster.latest_cluster(self.queue)
+        if latest is None:
+            return None if wanted == cluster.AUTO else wanted
+        if latest.address is None and self.queue.tags():
+            return cluster.LOCAL
+        return latest.address
 
     def _record(self) -> ClusterRecord:
         view = self.view

@@ -20,7 +20,8 @@ from launcher.backends.job_queue import JobQueue
 from launcher.errors import LaunchError
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
-LOCAL = "local"
+AUTO, LOCAL = "auto", "local"
+"""The cluster on this machine, if there is one; a cluster of the driver's own."""
 _CONNECT_S = 4.0
 _ANSWER_S = 10.0
 """With the time to connect, less than a quarter of a minute in all."""
@@ -68,17 +69,15 @@ class ClusterView(Record):
 
 
 def wanted_address(given: str | None, environ: Mapping[str, str]) -> str | None:
-    """The cluster that the user names; None: the one on this machine, if there is one.
+    """The cluster that the user names: host:port, `AUTO` or `LOCAL`; None where nothing is said.
 
     Raises:
         LaunchError: it is no address that a driver can join.
     """
     address = given if given is not None else environ.get(ADDRESS_VARIABLE)
     source = f"--ray-address {given}" if given is not None else f"{ADDRESS_VARIABLE}={address}"
-    if address in (None, "", "auto") and given != "":
-        return None
-    if address == LOCAL:
-        return LOCAL
+    if address in (AUTO, LOCAL) or (given is None and not address):
+        return address or None
     if address and "://" in address:
         raise LaunchError(
             f"{source} is for Ray's client; give the cluster's own address, host:port (6379 "
@@ -98,13 +97,13 @@ def auth_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
     Ray itself does so for address `auto` alone, and is refused elsewhere without it.
     """
-    has_token = environ.get(_TOKEN) or _token_file(environ).exists()
-    return {_MODE: "token"} if has_token and _MODE not in environ else {}
+    return {_MODE: "token"} if _MODE not in environ and _has_token(environ) else {}
 
 
-def _token_file(environ: Mapping[str, str]) -> Path:
+def _has_token(environ: Mapping[str, str]) -> bool:
     given = environ.get(_TOKEN_PATH)
-    return Path(given) if given else Path.home() / ".ray" / "auth_token"
+    file = Path(given) if given else Path.home() / ".ray" / "auth_token"
+    return bool(environ.get(_TOKEN)) or file.exists()
 
 
 def require_ray() -> None:
@@ -125,7 +124,7 @@ def look(address: str | None) -> ClusterView:
     """Ask a cluster what it has; a view without an address where there is none on this machine.
 
     Args:
-        address: as `wanted_address` gives it.
+        address: host:port or `LOCAL`; None: of the one on this machine, if there is one.
 
     Raises:
         LaunchError: Ray is not installed, nothing answers, or it does not let us in.
@@ -135,22 +134,27 @@ def look(address: str | None) -> ClusterView:
         return ClusterView()
     if address is not None:
         _require_listener(address)
+        if os.environ.get(_MODE) == "token" and not _has_token(os.environ):
+            raise _refused(address)  # Ray would abort
     view = _probe(address)
     if view.error == "auth":
-        raise LaunchError(_refused_token(view.address or address or ""))
+        raise _refused(view.address or address or "this machine")
     if view.error is not None:
         raise LaunchError(f"the Ray cluster at {view.address or address} {view.detail}")
     return view
 
 
-def _refused_token(address: str) -> str:
-    if os.environ.get(_MODE, "token") != "token":
-        hint = f"{_MODE} is {os.environ[_MODE]!r} here; use {_MODE}=token with the cluster's token"
-    elif auth_environment(os.environ) or _MODE in os.environ:
-        hint = f"the token here is another; give the cluster's in {_TOKEN_PATH} or {_TOKEN}"
+def _refused(address: str) -> LaunchError:
+    """Why a cluster does not take our token, or that there is none."""
+    mode = os.environ.get(_MODE, "token")
+    if mode != "token":
+        why = f"{_MODE} is {mode!r} here"
     else:
-        hint = f"there is no token here; give the cluster's in {_TOKEN_PATH} or {_TOKEN}"
-    return f"the Ray cluster at {address} refuses us: {hint} ({_MODE}=token)"
+        why = "its token is another" if _has_token(os.environ) else "there is no token here"
+    return LaunchError(
+        f"the Ray cluster at {address} refuses us: {why}; give the cluster's token in "
+        f"{_TOKEN_PATH} (a file) or {_TOKEN}, with {_MODE}=token or without {_MODE}"
+    )
 
 
 def _require_listener(address: str) -> None:

@@ -15,7 +15,13 @@ from pathlib import Path
 
 from launcher.backends.job_queue import JobQueue
 from launcher.backends.queue_mover import leave, log_line, take_over
-from launcher.backends.ray.cluster import ClusterRecord, auth_environment, read_cluster
+from launcher.backends.ray.cluster import (
+    ADDRESS_VARIABLE,
+    LOCAL,
+    ClusterRecord,
+    auth_environment,
+    read_cluster,
+)
 from launcher.backends.ray.mover import MOST_WAITING, RayMover
 
 _QUIET = {
@@ -60,6 +66,8 @@ def run(queue: JobQueue, runner_lock: int) -> None:
     take_over(runner_lock)
     cluster = read_cluster(queue)
     os.environ.update(_QUIET | auth_environment(os.environ))
+    # What this process starts in turn, such as what goes on with a search, is for this cluster.
+    os.environ[ADDRESS_VARIABLE] = cluster.address or LOCAL
     attach(cluster)
     from launcher.backends.ray.tuning import tune_jobs
 
