@@ -115,11 +115,14 @@ def pause(trials: Trials = None, all_: Every = False, sweep: SweepOption = None)
 def resume(trials: Trials = None, all_: Every = False, sweep: SweepOption = None) -> None:
     """Let paused trials run again."""
     from launcher.holding import resume as resume_trials
+    from launcher.search.refill import go_on
     from launcher.sweep_dir import open_sweep
 
     sweep_dir = open_sweep(sweep)
     chosen = choose(sweep_dir, trials, all_, "--all")
-    held = resume_trials(sweep_dir, sweep_backend(sweep_dir), chosen)
+    backend = sweep_backend(sweep_dir)
+    held = resume_trials(sweep_dir, backend, chosen)
+    go_on(sweep_dir, backend)
     if not held.asked:
         typer.echo("nothing to resume: no trial that was asked for is paused")
         return
