@@ -33,6 +33,8 @@ class AttemptNews(Record):
     ended: bool = False
     exit_code: int | None = None
     """Negative: killed by that signal."""
+    bereft: bool = False
+    """Whether Ray's worker on another node is gone, with that node or alone."""
     complaint: str | None = None
     """Why it could not be started."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Collection
 from pathlib import Path
 
 from launcher.backends.job_queue import JobQueue
@@ -54,13 +53,6 @@ def attach(cluster: ClusterRecord) -> None:
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
 
 
-def dead_nodes() -> Collection[str]:
-    """Ids of the nodes that Ray has given up."""
-    import ray
-
-    return [node["NodeID"] for node in ray.nodes() if not node["Alive"]]
-
-
 def run(queue: JobQueue, runner_lock: int) -> None:
     """Serve the queue until nothing in it can move."""
     take_over(runner_lock)
@@ -69,9 +61,11 @@ def run(queue: JobQueue, runner_lock: int) -> None:
     # What this process starts in turn, such as what goes on with a search, is for this cluster.
     os.environ[ADDRESS_VARIABLE] = cluster.address or LOCAL
     attach(cluster)
+    import ray
+
     from launcher.backends.ray.tuning import tune_jobs
 
-    mover = RayMover(queue, dead_nodes=dead_nodes, log=log_line)
+    mover = RayMover(queue, nodes=ray.nodes, log=log_line)
     storage = queue.path / "tune"
     shutil.rmtree(storage, ignore_errors=True)
     tune_jobs(mover, lambda: leave(mover, runner_lock), storage)

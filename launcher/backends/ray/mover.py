@@ -6,22 +6,27 @@ on this machine alone: order, limits, teachers, what follows from how an attempt
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from deit_core.errors import RunDirError
 from deit_core.run_dir import RunDir
 from launcher.attempts import Cause
 from launcher.backends.endings import Ending
-from launcher.backends.job_queue import JobQueue, QueuedJob
+from launcher.backends.job_queue import JobQueue
 from launcher.backends.queue_mover import LONGEST_PAUSE_S, TICK_S, LiveJob, QueueMover
 from launcher.backends.ray.attempt import AttemptNews
+from launcher.backends.ray.placement import bundles, why_it_waits
 
 MOST_WAITING = 8
 """Attempts that wait for their place in the cluster: one that does not fit must not stop others."""
-_WAIT_TOLD_AFTER_S = 5.0
+WAIT_TOLD_AFTER_S = 5.0
+NODE_VERDICT_S = 30.0
+"""Ray asks a node every 3 s whether it lives, and gives it up after 5 questions in vain."""
 
 
 @dataclass
@@ -32,12 +37,22 @@ class Attempt:
     config: Mapping[str, Any]
     handed_unix_s: float = field(default_factory=time.time)
     news: AttemptNews = field(default_factory=AttemptNews)
-    over: bool = False
-    """Whether Tune has done with it."""
+    over_at: float | None = None
+    """When Tune had done with it."""
     error: Exception | None = None
     """By which Ray's processes of it ended."""
     unwanted: bool = False
     """Whether its job must not start any more."""
+
+    @property
+    def over(self) -> bool:
+        """Whether Tune has done with it."""
+        return self.over_at is not None
+
+    @property
+    def has_lost_a_worker(self) -> bool:
+        """Whether one of Ray's own processes of it is gone."""
+        return self.news.bereft or self.error is not None
 
 
 class RayMover(QueueMover):
@@ -45,7 +60,7 @@ class RayMover(QueueMover):
 
     Args:
         queue: the queue.
-        dead_nodes: ids of the nodes that Ray knows to have failed.
+        nodes: those of the cluster, as `ray.nodes()` says them.
         log: takes a line.
     """
 
@@ -53,11 +68,11 @@ class RayMover(QueueMover):
         self,
         queue: JobQueue,
         *,
-        dead_nodes: Callable[[], Collection[str]],
+        nodes: Callable[[], Sequence[Mapping[str, Any]]],
         log: Callable[[str], None] = lambda message: None,
     ) -> None:
         super().__init__(queue, log)
-        self.dead_nodes = dead_nodes
+        self.nodes = nodes
         self.attempts: dict[str, Attempt] = {}
         """By the job's tag: waiting for a place, or running."""
         self._ready: deque[Attempt] = deque()
@@ -70,7 +85,11 @@ class RayMover(QueueMover):
     def look(self) -> bool:
         """A pass over the queue unless there was one just now; whether anything is left to move."""
         if time.monotonic() >= self._looked_at + TICK_S:
-            self._left = self.tick()
+            try:
+                self._left = self.tick()
+            except RunDirError as error:  # with this process, all that runs would end
+                self._left = True
+                self.log(f"{error}; it is tried again")
             self._looked_at = time.monotonic()
         return self._left
 
@@ -99,7 +118,8 @@ class RayMover(QueueMover):
             "waits": "",
         }
         live.progress = live.progress.model_copy(update=update)
-        self.queue.write_progress(attempt.tag, live.progress)
+        with contextlib.suppress(RunDirError):  # the trials' own files say it too
+            self.queue.write_progress(attempt.tag, live.progress)
         self.log(f"job {attempt.tag}: attempt {live.progress.attempt} starts")
 
     # running jobs -------------------------------------------------------------------------------
@@ -115,6 +135,8 @@ class RayMover(QueueMover):
             attempt.unwanted = live is None or tag in self._held
             if attempt.over and live is not None:
                 self._could_not_start(tag, live, attempt)
+            elif live is not None and time.time() >= attempt.handed_unix_s + WAIT_TOLD_AFTER_S:
+                self._say_why(tag, live, why_it_waits(attempt.config["bundles"], self.nodes()))
             if attempt.over or attempt.unwanted:
                 del self.attempts[tag]
 
@@ -128,9 +150,25 @@ class RayMover(QueueMover):
         if attempt is not None and attempt.news.ended and not attempt.news.started:
             self._not_started(tag, live, attempt)
             return
+        if attempt is not None and self._may_yet_hear(attempt):
+            return
         self._moved_at = time.monotonic()
         self._settle(tag, live, self._ending(attempt))
         self.attempts.pop(tag, None)
+
+    def _may_yet_hear(self, attempt: Attempt) -> bool:
+        """Whether a node that has failed may be the reason, which Ray takes a while to find out."""
+        if (
+            attempt.news.exit_code == 0
+            or not attempt.has_lost_a_worker
+            or self._lost_nodes(attempt)
+        ):
+            return False
+        return time.monotonic() < (attempt.over_at or 0.0) + NODE_VERDICT_S
+
+    def _lost_nodes(self, attempt: Attempt) -> set[str]:
+        dead = {node["NodeID"] for node in self.nodes() if not node["Alive"]}
+        return dead & set(attempt.news.node_ids)
 
     def _not_started(self, tag: str, live: LiveJob, attempt: Attempt) -> None:
         """It was told to stop before it began, or could not begin."""
@@ -161,7 +199,7 @@ class RayMover(QueueMover):
         if attempt is None:  # Ray ends what a driver has started with the driver
             return Ending(None, cause="preempted", scheduler="DRIVER DIED")
         news = attempt.news
-        lost = set(news.node_ids) & set(self.dead_nodes())
+        lost = self._lost_nodes(attempt)
         cause: Cause | None = "node_failure" if lost else _cause_of(attempt.error)
         said = "NODE DIED" if lost else type(attempt.error).__name__ if attempt.error else None
         code = news.exit_code if news.ended else None
@@ -185,23 +223,13 @@ class RayMover(QueueMover):
             "queue": str(self.queue.path),
             "tag": tag,
             "run_dirs": list(run_dirs),
-            "bundles": bundles(live.job),
+            "bundles": bundles(live.job, live.progress.mem_factor),
         }
         attempt = Attempt(tag, config)
         self.attempts[tag] = attempt
         self._ready.append(attempt)
         self._moved_at = time.monotonic()
         self._jobs_of[live.job.group] += 1
-
-
-def bundles(job: QueuedJob) -> list[dict[str, float]]:
-    """What each node of a job is asked for, as Ray's placement groups take it."""
-    one: dict[str, float] = {"CPU": float(max(1, job.cpus // job.nodes))}
-    if job.gpus:
-        one["GPU"] = float(job.gpus // job.nodes)
-    if job.mem_gb is not None:
-        one["memory"] = job.mem_gb * 1e9
-    return [one] * job.nodes
 
 
 def _cause_of(error: Exception | None) -> Cause | None:

@@ -29,6 +29,7 @@ class _FirstNode:
     def __init__(self) -> None:
         context = ray.get_runtime_context()
         self.node_id: str = context.get_node_id()
+        self.is_gone = False
         self._gpus = _gpu_names(context)
         self._ranks = NodeRanks()
 
@@ -79,6 +80,8 @@ class _OtherNode:
         self._actor = actor
         self._codes: Sequence[int | None] = ()
         self._asked: Any = None
+        self.is_gone = False
+        """Whether its worker is, with the node or alone."""
 
     def start(self, share: Share) -> None:
         self._codes = [None] * share.ranks
@@ -94,7 +97,8 @@ class _OtherNode:
             self._asked = None
             try:
                 self._codes = ray.get(ready[0])
-            except ray.exceptions.RayActorError:  # with its node, or killed
+            except ray.exceptions.RayActorError:
+                self.is_gone = True
                 self._codes = [_KILLED if code is None else code for code in self._codes]
         return self._codes
 

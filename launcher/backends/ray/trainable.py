@@ -64,7 +64,8 @@ def _train(queue: JobQueue, job: QueuedJob, run_dirs: tuple[str, ...]) -> Attemp
             node.start(share)
         code = run_ranks(nodes, told, lambda: _report_rows(curves.fresh()))
         _report_rows(curves.fresh(now=True))
-        return begun.model_copy(update={"ended": True, "exit_code": code})
+        bereft = any(node.is_gone for node in nodes)
+        return begun.model_copy(update={"ended": True, "exit_code": code, "bereft": bereft})
 
 
 def _report(news: AttemptNews, values: Mapping[str, Any] | None = None) -> None:

@@ -37,7 +37,7 @@ class Handed:
         """Tune has done with it."""
         attempt = self.by_trial.get(trial_id)
         if attempt is not None:
-            attempt.over = True
+            attempt.over_at = time.monotonic()
 
 
 class JobSearcher(Searcher):  # type: ignore[misc]  # Ray has no types

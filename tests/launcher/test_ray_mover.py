@@ -1,0 +1,201 @@
+"""What becomes of a queue's jobs by what Tune and Ray say of them; Ray itself is not asked."""
+
+import time
+
+import pytest
+from launch_support import make_trial
+
+from deit_core.run_dir import RunDir
+from launcher.attempts import Start, note_start, read_attempts
+from launcher.backends.job_queue import JobQueue, QueuedJob
+from launcher.backends.ray import mover as moving
+from launcher.backends.ray.attempt import AttemptNews
+from launcher.backends.ray.mover import MOST_WAITING, RayMover
+from launcher.backends.ray.placement import bundles
+
+NODE = {"NodeID": "n1", "Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}}
+DEAD = {"NodeID": "n2", "Alive": False, "Resources": {}}
+
+
+class Driver:
+    """A mover, and what Tune would tell it."""
+
+    def __init__(self, folder, nodes=(NODE,)):
+        self.queue = JobQueue(folder / ".ray")
+        self.said = []
+        self.mover = RayMover(self.queue, nodes=lambda: list(nodes), log=self.said.append)
+
+    def submit(self, run, tag="one", **fields):
+        values = {"cpus_granted": 1, "command": ("true",), "cwd": "/", "submitted_unix_s": 0.0}
+        self.queue.add(QueuedJob(tag=tag, run_dirs=(str(run.path),), **(values | fields)))
+
+    def hand_out(self):
+        self.mover.tick()
+        return self.mover.next_attempt()
+
+    def begin(self):
+        attempt = self.hand_out()
+        self.mover.begun(attempt)
+        paths = attempt.config["run_dirs"]
+        note_start(paths, Start(attempt.tag, "ray", attempt.tag, ("one",)))
+        attempt.news = AttemptNews(started=True, nodes=("one", "two"), node_ids=("n1", "n2"))
+        return attempt
+
+    def end(self, attempt, **news):
+        attempt.news = attempt.news.model_copy(update={"ended": True, **news})
+        attempt.over_at = time.monotonic()
+        self.mover.tick()
+
+
+@pytest.fixture
+def driver(tmp_path):
+    return Driver(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_trial(tmp_path / "sweep" / "trials", 0)
+
+
+def last_cause(run: RunDir):
+    return read_attempts(run)[-1].cause
+
+
+def test_a_worker_that_is_lost_with_its_node_is_a_node_failure(tmp_path, run):
+    driver = Driver(tmp_path, [NODE, DEAD])
+    driver.submit(run)
+    driver.end(driver.begin(), exit_code=-9, bereft=True)
+    assert last_cause(run) == "node_failure"
+    assert driver.hand_out() is not None
+
+
+def test_a_lost_worker_is_judged_when_its_node_could_have_been_missed(driver, run, monkeypatch):
+    driver.submit(run)
+    attempt = driver.begin()
+    driver.end(attempt, exit_code=-9, bereft=True)
+    assert last_cause(run) is None
+    monkeypatch.setattr(moving, "NODE_VERDICT_S", 0.0)
+    driver.mover.tick()
+    assert last_cause(run) == "lost"
+
+
+def test_what_rays_memory_monitor_ends_has_run_out_of_memory(driver, run, monkeypatch):
+    monkeypatch.setattr(moving, "NODE_VERDICT_S", 0.0)
+
+    class OutOfMemoryError(Exception):
+        """As `ray.exceptions` has it."""
+
+    driver.submit(run, mem_gb=2.0)
+    attempt = driver.begin()
+    attempt.error = OutOfMemoryError("killed")
+    attempt.over_at = time.monotonic()
+    driver.mover.tick()
+    assert last_cause(run) == "host_memory"
+    assert driver.mover.next_attempt().config["bundles"] == [{"CPU": 1.0, "memory": 3e9}]
+
+
+def test_what_ran_under_a_driver_that_died_goes_on(driver, run, tmp_path):
+    driver.submit(run)
+    driver.begin()
+    following = Driver(tmp_path)
+    following.mover.tick()
+    assert last_cause(run) == "preempted"
+    assert following.mover.next_attempt().tag == "one"
+
+
+def test_ray_that_cannot_start_a_job_says_nothing_of_the_job(driver, run):
+    driver.submit(run)
+    attempt = driver.hand_out()
+    attempt.error = RuntimeError("no worker\ncame up")
+    attempt.over_at = time.monotonic()
+    driver.mover.tick()
+    progress = driver.queue.read_progress("one")
+    assert (progress.state, progress.attempt) == ("queued", 0)
+    assert progress.waits == "Ray could not start it: no worker came up"
+    assert driver.hand_out() is None  # not at once
+    assert not read_attempts(run)
+
+
+def test_a_job_that_was_told_to_stop_before_it_began_has_made_no_attempt(driver, run):
+    driver.submit(run)
+    attempt = driver.hand_out()
+    driver.mover.begun(attempt)
+    driver.queue.request_hold("one")
+    driver.end(attempt, started=False)
+    progress = driver.queue.read_progress("one")
+    assert (progress.state, progress.attempt) == ("queued", 0)
+    assert not read_attempts(run)
+    driver.queue.release("one")
+    assert driver.hand_out() is not None
+
+
+@pytest.mark.parametrize("request_it", [JobQueue.request_hold, JobQueue.request_cancel])
+def test_an_attempt_that_waits_for_its_place_can_be_taken_back(driver, run, request_it):
+    driver.submit(run)
+    attempt = driver.hand_out()
+    request_it(driver.queue, "one")
+    driver.mover.tick()
+    assert attempt.unwanted
+    driver.mover.begun(attempt)
+    assert driver.queue.read_progress("one").state == "queued"
+
+
+def test_few_wait_for_their_place_at_a_time(driver, tmp_path):
+    for index in range(MOST_WAITING + 2):
+        driver.submit(make_trial(tmp_path / "sweep" / "trials", index), f"job{index:02}")
+    driver.mover.tick()
+    assert len(driver.mover.attempts) == MOST_WAITING
+
+
+def test_a_throttle_counts_those_that_wait_for_their_place(driver, tmp_path):
+    for index in range(3):
+        run = make_trial(tmp_path / "sweep" / "trials", index)
+        driver.submit(run, f"job{index}", group="g", max_parallel=2)
+    driver.mover.tick()
+    assert len(driver.mover.attempts) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"cpus": 2}, "waits for its place in the Ray cluster: 2 CPU"),
+        (
+            {"cpus": 2, "gpus": 2, "nodes": 2, "processes": 2},
+            "the Ray cluster has no place for it: 2 nodes with 1 CPU, 1 GPU each; "
+            "1 of its 1 node would do",
+        ),
+    ],
+)
+def test_it_is_said_why_a_job_waits(driver, run, monkeypatch, asked, why):
+    monkeypatch.setattr(moving, "WAIT_TOLD_AFTER_S", 0.0)
+    driver.submit(run, **asked)
+    driver.hand_out()
+    driver.mover.tick()
+    assert driver.queue.read_progress("one").waits == why
+
+
+def test_a_bundle_is_what_one_node_has_to_give():
+    job = QueuedJob(
+        tag="one",
+        run_dirs=("a",),
+        nodes=2,
+        processes=4,
+        cpus=12,
+        gpus=4,
+        mem_gb=64.0,
+        cpus_granted=12,
+        command=("true",),
+        cwd="/",
+        submitted_unix_s=0.0,
+    )
+    assert bundles(job) == [{"CPU": 6.0, "GPU": 2.0, "memory": 64e9}] * 2
+
+
+def test_idle_is_who_runs_and_has_nothing_to_hand_out(driver, run):
+    assert not driver.mover.is_idle(0.0)
+    driver.submit(run)
+    driver.mover.tick()
+    assert not driver.mover.is_idle(0.0)
+    driver.mover.next_attempt()
+    assert driver.mover.is_idle(0.0)
+    assert not driver.mover.is_idle(60.0)
