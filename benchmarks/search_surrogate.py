@@ -64,21 +64,23 @@ class Arm:
     """A way to search."""
 
     method: str
-    pruner: str = "null"
-    """As in a sweep file."""
+    pruner: str | None = None
+    """A name of PRUNERS."""
 
     def __str__(self) -> str:
-        return self.method if self.pruner == "null" else f"{self.method}, {_named(self.pruner)}"
+        return self.method if self.pruner is None else f"{self.method}, {self.pruner}"
 
 
-def _named(pruner: str) -> str:
-    return "hyperband" if "hyperband" in pruner else "halving"
-
-
-HALVING, HYPERBAND = "{}", "{method: hyperband}"
+HALVING = "halving (default)"
+PRUNERS = {
+    HALVING: "{}",
+    "halving, 1 in 3": "{reduction_factor: 3}",
+    "hyperband": "{method: hyperband}",
+}
+"""As in a sweep file."""
 METHODS = ("tpe", "gp", "cmaes", "nsga2", "qmc")
 RANDOM = Arm("random")
-PRUNED = (Arm("random", HALVING), Arm("random", HYPERBAND))
+PRUNED = tuple(Arm("random", name) for name in PRUNERS)
 SEARCHES = (*map(Arm, METHODS), Arm("tpe", HALVING))
 RUNGS = (1 / 9, 1 / 3)
 """Where rank agreement is printed: about the default rungs."""
@@ -118,7 +120,8 @@ class Found:
 def write_sweep(folder: Path, arm: Arm, repeat: int, points: int) -> Path:
     """The sweep file of one search."""
     file = folder / "sweep.yaml"
-    values = {"method": arm.method, "pruner": arm.pruner, "repeat": repeat, "points": points}
+    pruner = "null" if arm.pruner is None else PRUNERS[arm.pruner]
+    values = {"method": arm.method, "pruner": pruner, "repeat": repeat, "points": points}
     recipes = HERE.parent / "sweeps" / "recipes"
     file.write_text(
         SWEEP.format(
@@ -236,7 +239,7 @@ def pruning_table(results: Results) -> str:
         lost = [_regret(whole, pruned) for whole, pruned in pairs]
         kept = sum(_kept(whole, pruned) for whole, pruned in pairs)
         share = statistics.fmean(pruned.share for _, pruned in pairs)
-        cells = [_named(arm.pruner), f"{100 * share:.0f} %", f"{kept} of {len(pairs)}",
+        cells = [str(arm.pruner), f"{100 * share:.0f} %", f"{kept} of {len(pairs)}",
                  f"{statistics.fmean(lost):.2f}", f"{max(lost):.2f}"]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -296,7 +299,7 @@ def main() -> None:
     if options.backend == "simulated":
         results = measure(simulate, (RANDOM, *PRUNED, *SEARCHES), options, options.processes)
         said(f"{search_table(results, SEARCHES)}\n\n{pruning_table(results)}\n\n")
-        said(f"{agreement(results[RANDOM])}; default rungs {Pruner().rungs}, 1 in "
+        said(f"{agreement(results[RANDOM])}; default: rungs {Pruner().rungs}, 1 in "
              f"{Pruner().reduction_factor:g}\n")  # fmt: skip
     else:
         arms = (RANDOM, Arm("tpe", HALVING))
