@@ -12,13 +12,14 @@ from deit_core.errors import RunDirError
 from deit_core.records import StatusRecord
 from deit_core.run_dir import RunDir
 from launcher.backends.base import Backend
+from launcher.carry_out import Outcome
 from launcher.errors import LaunchError
 from launcher.live_jobs import jobs_by_owner, observe_sweep, require_answers
 from launcher.locks import locked
 from launcher.observe import ACTIVE
 from launcher.plan import Wish
 from launcher.policy import CANCELLED
-from launcher.reconcile import Outcome, continue_sweep
+from launcher.reconcile import continue_sweep
 from launcher.repair import surviving_status
 from launcher.request import Request, read_request
 from launcher.search.records import SearchDir

@@ -4,65 +4,41 @@ There is no driver. Each call does what is missing and returns, so it may be kil
 called again, by several users at once:
 
 - Everything here holds one lock of the runs folder, which the kernel releases with the process.
-- Before jobs are submitted, each of their trials is told its job's tag (job/job.json); after, its
-  id. A tag without an id is looked up at the backend: the job is there and is adopted, or it never
-  was and its trials are free. What is written is synced once before the jobs and once after.
 - Whether a trial may start is read from its files first (see `observe`).
+- What is written in which order is in `carry_out`.
 """
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from deit_core.errors import RunDirError, UserError
-from deit_core.records import PlanRecord, StatusRecord
-from deit_core.run_dir import RunDir, write_json
-from launcher.adapt import memory_factor, with_memory
-from launcher.backends.base import Backend, Job
+from deit_core.records import PlanRecord
+from launcher.backends.base import Backend
+from launcher.carry_out import Outcome, carry_out
 from launcher.cost.of_plan import with_cost
-from launcher.early_ends import write_down
 from launcher.expand import Trial
 from launcher.job_size import job_size
 from launcher.locks import locked
-from launcher.observe import NOTHING, Observation, TrialJob, observe
-from launcher.plan import NO_WISH, STARTS, Plan, PlannedJob, Situation, Wish, make_plan
+from launcher.observe import Observation, observe
+from launcher.plan import NO_WISH, STARTS, Plan, Situation, Wish, make_plan
 from launcher.preflight import check_inputs
-from launcher.pruning import pruner_note, tell_pruner
-from launcher.repair import LOST_STATUS, mend_status
+from launcher.pruning import pruner_note
 from launcher.request import Request, read_request
-from launcher.resources import Resources
 from launcher.search.grow import (
     Growth,
-    cancelled_trials,
     grow,
+    left_alone,
     progress_note,
     unlimited_slots,
 )
 from launcher.search.lease import asking
 from launcher.search.records import SearchDir
-from launcher.siblings import attempts_beside, bad_nodes
-from launcher.snapshot import take_snapshot
 from launcher.sweep_dir import SweepDir, choose_folder, one_line_errors, runs_lock
-from launcher.sync import sync_file_system
-from launcher.trial_dirs import create_trials, locate, trial_record
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a call did."""
-
-    sweep_dir: SweepDir
-    plan: Plan
-    paths: Mapping[str, Path]
-    """Real run directory of every trial."""
-    adopted: int = 0
-    """Jobs that an earlier call had submitted but not recorded."""
+from launcher.trial_dirs import create_trials, locate
 
 
 def preview(runs: Path, request: Request, backend: Backend) -> Plan:
@@ -73,6 +49,7 @@ def preview(runs: Path, request: Request, backend: Backend) -> Plan:
     """
     sweep_dir, request, _ = _take_up(runs, request, backend)
     growth = _grow(sweep_dir, request, backend)
+    _refuse_damaged(growth.seen)
     return _plan(runs, growth, backend, NO_WISH)
 
 
@@ -116,6 +93,7 @@ def reconcile(
             if earlier is not None and request.search is not None:
                 SearchDir(sweep_dir).reopen()
             growth = _grow(sweep_dir, request, backend)
+            _refuse_damaged(growth.seen)
             plan = _plan(runs, growth, backend, NO_WISH)  # refuses before it writes
             check_inputs(item.trial for item in plan.actions if item.action in STARTS)
             paths = _create(sweep_dir, growth)
@@ -124,7 +102,7 @@ def reconcile(
             sweep_dir.write_plan(record, request.text)
             then(sweep_dir)
             outcome = Outcome(sweep_dir, plan, paths)
-            outcome = _carry_out(outcome, growth.seen, request.resources, backend)
+            outcome = carry_out(outcome, growth.seen, request.resources, backend)
             growth.write_end(SearchDir(sweep_dir))
             return outcome
 
@@ -132,7 +110,7 @@ def reconcile(
 def refill(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> Outcome | None:
     """Go on with a search whose jobs have ended: take up lost trials, ask for new points.
 
-    What the user cancelled is left alone.
+    What the user cancelled is left alone, and so is what cannot be read.
 
     Args:
         sweep_dir: a sweep.
@@ -156,7 +134,7 @@ def refill(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> Ou
         request = replace(request, resources=backend.settle(request.resources))
         growth = _grow(sweep_dir, request, backend, room)
         asked = {trial.trial_id for trial in growth.request.expansion.trials}
-        wish = Wish(only=frozenset(asked - cancelled_trials(growth.seen)))
+        wish = Wish(only=frozenset(asked - left_alone(growth.seen)))
         plan = _plan(sweep_dir.runs, growth, backend, wish, room)
         if room is not None:
             plan = plan.first_jobs(room)
@@ -166,7 +144,7 @@ def refill(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> Ou
         record = growth.request.record(earlier.created_utc, earlier.backend or backend.name)
         sweep_dir.update_plan(record)
         outcome = Outcome(sweep_dir, plan, paths)
-        outcome = _carry_out(outcome, growth.seen, request.resources, backend)
+        outcome = carry_out(outcome, growth.seen, request.resources, backend)
         growth.write_end(search_dir)
         return outcome
 
@@ -207,9 +185,10 @@ def continue_sweep(sweep_dir: SweepDir, request: Request, backend: Backend, wish
     with locked(sweep_dir.lock_file):
         ids = [trial.trial_id for trial in request.expansion.trials]
         seen = observe(locate(sweep_dir.runs, sweep_dir, ids), backend)
+        _refuse_damaged(seen)
         plan = _plan(sweep_dir.runs, Growth(request, seen), backend, wish)
         paths = create_trials(sweep_dir, request.expansion.trials, _found(seen))
-        return _carry_out(Outcome(sweep_dir, plan, paths), seen, request.resources, backend)
+        return carry_out(Outcome(sweep_dir, plan, paths), seen, request.resources, backend)
 
 
 def _take_up(
@@ -239,28 +218,17 @@ def _warmed(request: Request, runs: Path, sweep_dir: SweepDir) -> Request:
     return replace(request, search=request.search.model_copy(update={"warm": warm}))
 
 
-def _carry_out(
-    outcome: Outcome, seen: Mapping[str, Observation], resources: Resources, backend: Backend
-) -> Outcome:
-    """Submit the jobs of a plan. `seen` has the trials that were there when it was made."""
-    adopted = _adopt(seen.values(), backend)
-    _heal(seen.values())
-    write_down(seen.values())
-    _fail_students_of_failed_teachers(outcome, seen)
-    tell_pruner(outcome.plan, outcome.paths)
-    _update_files(outcome, seen)
-    _submit(outcome, resources, backend)
-    backend.revive()
-    return replace(outcome, adopted=adopted)
+def _refuse_damaged(observations: Mapping[str, Observation]) -> None:
+    """Trials whose folder cannot be read are for the user to mend. Raises RunDirError."""
+    for seen in observations.values():
+        if seen.condition == "damaged":
+            raise RunDirError(seen.problem or f"{seen.path} is damaged")
 
 
 def _plan(
     runs: Path, growth: Growth, backend: Backend, wish: Wish, room: int | None = None
 ) -> Plan:
     request, observations = growth.request, growth.seen
-    for seen in observations.values():
-        if seen.condition == "damaged":
-            raise RunDirError(seen.problem or f"{seen.path} is damaged")
     situation = Situation(
         observations=observations,
         backend=backend.name,
@@ -279,133 +247,5 @@ def _plan(
     return with_cost(plan, runs, request.expansion, request.resources, observations)
 
 
-# writing things down -------------------------------------------------------------------------
-
-
 def _now_utc() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _adopt(observations: Iterable[Observation], backend: Backend) -> int:
-    """Record the id of live jobs whose submitter died before it could; returns how many jobs."""
-    unrecorded: dict[str, list[tuple[TrialJob, Path]]] = defaultdict(list)
-    for seen in observations:
-        job = seen.job
-        if job is None or seen.path is None or job.job_id is not None:
-            continue
-        if job.backend == backend.name:
-            unrecorded[job.tag].append((job, seen.path))
-    found = backend.find(unrecorded.keys()) if unrecorded else {}
-    for tag, job_id in found.items():
-        for job, path in unrecorded[tag]:
-            record_job(job.model_copy(update={"job_id": job_id}), [path])
-    return len(found)
-
-
-def _heal(observations: Iterable[Observation]) -> None:
-    """Complete the status of trials that died between their result and their last status.
-
-    A status that a power cut has emptied is replaced by what is known of the trial.
-    """
-    for seen in observations:
-        lost = seen.status.reason == LOST_STATUS
-        unsaid = seen.condition == "completed" and seen.status.state != "completed"
-        if seen.path is None or not (lost or unsaid):
-            continue
-        run = RunDir(seen.path)
-        if lost:
-            mend_status(run)
-        if unsaid and not run.is_locked():
-            update = {"state": "completed", "failure": None, "reason": None, "eta_s": None}
-            run.write_status(seen.status.model_copy(update=update))
-
-
-def _fail_students_of_failed_teachers(outcome: Outcome, seen: Mapping[str, Observation]) -> None:
-    for planned in outcome.plan.actions:
-        trial_id = planned.trial.trial_id
-        before = seen.get(trial_id, NOTHING)
-        if planned.action == "failed" and before.condition in ("new", "stopped"):
-            update = {"state": "failed", "failure": "dependency", "reason": planned.reason}
-            RunDir(outcome.paths[trial_id]).write_status(before.status.model_copy(update=update))
-
-
-def _update_files(outcome: Outcome, seen: Mapping[str, Observation]) -> None:
-    """Let the trials that are due, and were there before, have this call's settings."""
-    for planned in outcome.plan.actions:
-        trial = planned.trial
-        if planned.action in STARTS and trial.trial_id in seen:
-            run = RunDir(outcome.paths[trial.trial_id])
-            run.create(trial_record(trial), trial.config)
-            _clear_failure(run, seen[trial.trial_id].status)
-
-
-def _clear_failure(run: RunDir, status: StatusRecord) -> None:
-    """Let a trial that failed or was stopped wait for its job, as far as it had come."""
-    if status.state in ("failed", "pruned") or status.reason is not None:
-        state = "preempted" if status.attempt else "pending"
-        update = {"state": state, "failure": None, "reason": None, "finished_unix_s": None}
-        run.write_status(status.model_copy(update=update))
-
-
-def _submit(outcome: Outcome, resources: Resources, backend: Backend) -> None:
-    """Write every intent, submit the jobs, record their ids."""
-    if not outcome.plan.jobs:
-        return
-    code = take_snapshot(outcome.sweep_dir.runs)  # may refuse: before any trial is told of a job
-    intents = [_intent(job, outcome.paths, backend) for job in outcome.plan.jobs]
-    for intent in intents:
-        record_job(intent)
-    sync_file_system(outcome.sweep_dir.path)
-    jobs = _jobs_of(outcome, intents, resources, code)
-    ids = backend.submit(jobs)
-    for intent in intents:
-        record_job(intent.model_copy(update={"job_id": ids[intent.tag]}))
-    sync_file_system(outcome.sweep_dir.path)
-
-
-def _jobs_of(
-    outcome: Outcome, intents: Sequence[TrialJob], resources: Resources, code: Path
-) -> list[Job]:
-    """The plan's jobs as their backend takes them, each with what its trials need by now."""
-    begun = any(planned.action in ("resume", "retry") for planned in outcome.plan.actions)
-    beside = attempts_beside(intents[0].run_dirs[0]) if begun else []
-    avoid = tuple(sorted(bad_nodes(beside)))
-    jobs = []
-    for planned, intent in zip(outcome.plan.jobs, intents, strict=True):
-        factor = memory_factor(intent.run_dirs) if begun else 1.0
-        job = Job(
-            tag=intent.tag,
-            run_dirs=tuple(Path(path) for path in intent.run_dirs),
-            after=tuple(outcome.paths[trial_id] for trial_id in planned.after),
-            processes=planned.processes,
-            cpus=planned.cpus,
-            gpus=planned.gpus,
-            resources=with_memory(resources, factor, beside),
-            avoid=avoid,
-            mem_factor=factor,
-            code=code,
-            group=outcome.sweep_dir.path.name,
-            max_parallel=resources.max_parallel,
-        )
-        jobs.append(job)
-    return jobs
-
-
-def _intent(job: PlannedJob, paths: Mapping[str, Path], backend: Backend) -> TrialJob:
-    return TrialJob(
-        tag=uuid.uuid4().hex[:12],
-        backend=backend.name,
-        run_dirs=tuple(str(paths[trial.trial_id]) for trial in job.trials),
-        submitted_unix_s=time.time(),
-    )
-
-
-def record_job(job: TrialJob, run_dirs: Iterable[str | Path] | None = None) -> None:
-    """Write to trials which job they have: to all of the job's, or to those given.
-
-    Raises:
-        RunDirError: no permission, or no space left.
-    """
-    values = job.model_dump(mode="json")
-    for path in job.run_dirs if run_dirs is None else run_dirs:
-        write_json(RunDir(path).job_file, values, durable=False)

@@ -10,7 +10,7 @@ from launcher.commands.common import readable, sweep_argument, sweep_option
 
 if TYPE_CHECKING:
     from launcher.backends.base import Backend
-    from launcher.reconcile import Outcome
+    from launcher.carry_out import Outcome
     from launcher.sweep_dir import SweepDir
 
 EXIT_SOME_FAILED = 3

@@ -264,6 +264,8 @@ def progress_note(growth: Growth) -> str:
     )
 
 
-def cancelled_trials(seen: Mapping[str, Observation]) -> frozenset[str]:
-    """Trials that the user cancelled, which nobody goes on with unasked."""
-    return frozenset(name for name, one in seen.items() if was_cancelled(one))
+def left_alone(seen: Mapping[str, Observation]) -> frozenset[str]:
+    """Trials that nobody goes on with unasked: cancelled by the user, or not readable."""
+    return frozenset(
+        name for name, one in seen.items() if was_cancelled(one) or one.condition == "damaged"
+    )

@@ -4,7 +4,7 @@ import pytest
 from launch_support import make_trial, until
 from sweeps_for_tests import hold, runs_of, sweep_once, wait_for, write_sweep
 
-from launcher import reconcile as reconcile_module
+from launcher import carry_out
 from launcher.backends.base import Job
 from launcher.control import cancel
 from launcher.observe import observe
@@ -58,7 +58,7 @@ def test_intents_are_on_the_disk_before_any_job_is_submitted(runs, local, tmp_pa
         return submit(jobs)
 
     monkeypatch.setattr(local, "submit", noted)
-    monkeypatch.setattr(reconcile_module, "sync_file_system", lambda folder: order.append("sync"))
+    monkeypatch.setattr(carry_out, "sync_file_system", lambda folder: order.append("sync"))
     outcome = sweep_once(runs, write_sweep(tmp_path, seeds="[0, 1]"), local)
     assert order == ["sync", "submit", "sync"]
     wait_for(outcome)

@@ -26,8 +26,9 @@ from sweeps_for_tests import (
 from deit_core.errors import RunDirError, SchemaError, UserError
 from deit_core.run_dir import RunDir
 from launcher.backends.local import LocalBackend
+from launcher.carry_out import record_job
 from launcher.observe import read_trial_job
-from launcher.reconcile import preview, record_job
+from launcher.reconcile import preview
 from launcher.sweep_dir import SweepDir, point_latest
 
 CALLER = """
@@ -35,28 +36,28 @@ import os, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from sweeps_for_tests import sweep_once
-from launcher import reconcile
+from launcher import carry_out, reconcile
 from launcher.backends.local import LocalBackend
 {sabotage}
 backend = LocalBackend(Path({runs!r}), command={command!r})
 sweep_once(Path({runs!r}), Path({file!r}), backend)
 """
 DIE_BEFORE_RECORD = """
-record = reconcile.record_job
+record = carry_out.record_job
 def sabotaged(job, run_dirs=None):
     if job.job_id is not None:
         os.kill(os.getpid(), 9)
     record(job, run_dirs)
-reconcile.record_job = sabotaged
+carry_out.record_job = sabotaged
 """
 DIE_BEFORE_SUBMIT = """
 LocalBackend.submit = lambda self, job: os.kill(os.getpid(), 9)
 """
 DIE_BETWEEN_INTENTS = """
-def sabotaged(job, record=reconcile.record_job):
+def sabotaged(job, record=carry_out.record_job):
     record(job, job.run_dirs[:1])
     os.kill(os.getpid(), 9)
-reconcile.record_job = sabotaged
+carry_out.record_job = sabotaged
 """
 # Each caller, about to submit, gives the others a chance to stand at the same point: they must not.
 MEET = """

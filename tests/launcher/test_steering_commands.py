@@ -10,11 +10,11 @@ from test_launch_cli import call
 from launcher.backends import local as local_module
 from launcher.backends import queue_backend
 from launcher.backends.base import JobReport
+from launcher.carry_out import record_job
 from launcher.commands import common
 from launcher.control import cancel
 from launcher.holding import pause, resume, throttle
 from launcher.observe import read_trial_job
-from launcher.reconcile import record_job
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from launcher.attempts import AttemptRecord, Start, note_end, note_start
 from launcher.backends.base import JobReport
 from launcher.backends.endings import Ending, conclude, fail_dependants
 from launcher.backends.progress import JobProgress
+from launcher.carry_out import record_job
 from launcher.observe import TrialJob
 from launcher.output import open_output
-from launcher.reconcile import record_job
 from launcher.sweep_dir import SweepDir
 from launcher.why import explain, look_into
 

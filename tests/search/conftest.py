@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "launcher"))  # stand-ins for
 from launch_support import kill_everything
 
 from deit_core.source_tree import import_root
-from launcher import reconcile
+from launcher import carry_out
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # A power cut is another test's; here it would only take time.
     monkeypatch.setattr(os, "fsync", lambda handle: None)
-    monkeypatch.setattr(reconcile, "sync_file_system", lambda folder: None)
-    monkeypatch.setattr(reconcile, "take_snapshot", lambda runs: import_root())
+    monkeypatch.setattr(carry_out, "sync_file_system", lambda folder: None)
+    monkeypatch.setattr(carry_out, "take_snapshot", lambda runs: import_root())
     folder = tmp_path / "runs"
     folder.mkdir()
     yield folder

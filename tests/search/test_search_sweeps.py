@@ -23,6 +23,7 @@ from search_support import (
     write_search,
 )
 
+from launcher import carry_out
 from launcher import reconcile as reconciling
 from launcher.backends.local import LocalBackend
 from launcher.control import cancel, retry
@@ -243,7 +244,7 @@ def test_also_where_all_points_were_asked_for(runs, backend, tmp_path):
 
 def test_local_jobs_ask_for_the_next_ones_themselves(runs, tmp_path, monkeypatch):
     """The real backend, and nobody who stays; with the code as it was at the start."""
-    monkeypatch.setattr(reconciling, "take_snapshot", take_snapshot)
+    monkeypatch.setattr(carry_out, "take_snapshot", take_snapshot)
     local = LocalBackend(runs, command=SURROGATE)
     file = write_search(tmp_path, "{method: random, trials: 4, pruner: {}}")
     sweep_dir = sweep(runs, file, local)
