@@ -18,6 +18,7 @@ from launcher.backends.ray import cluster as asking
 from launcher.backends.ray.backend import RayBackend
 from launcher.backends.ray.cluster import ClusterRecord, auth_environment, wanted_address
 from launcher.errors import LaunchError
+from launcher.locks import take_lock
 from launcher.resources import Resources
 
 LAUNCH = str(Path(sys.executable).with_name("deit-launch"))
@@ -168,8 +169,11 @@ def test_one_queue_serves_one_cluster(cluster, runs):
     backend._ensure_runner = lambda: None
     submit(backend, Job("one", (trial.path,)))
     asking.write_cluster(queue_of(runs), ClusterRecord(address="elsewhere:6379"))
+    driver = take_lock(queue_of(runs).runner_lock)
     with pytest.raises(LaunchError, match=r"1 job of this runs folder is on .* elsewhere:6379"):
         RayBackend(runs, cluster.address).check(Resources())
+    os.close(driver)  # with the driver all that it ran has ended
+    assert RayBackend(runs, cluster.address).check(Resources()) == ()
 
 
 def test_looking_and_steering_ask_no_cluster(cluster, runs, monkeypatch):

@@ -96,7 +96,7 @@ def test_a_node_and_the_driver_are_killed_and_nothing_is_lost(cluster, runs, tmp
     os.kill(driver_pid(runs), signal.SIGKILL)
     until(lambda: not backend.runner_is_alive())
     backend.revive()
-    until(lambda: completed(trials), PATIENCE_S)
+    until(lambda: completed(trials) and not backend.queue.tags(), PATIENCE_S)
 
     for run in trials:
         assert [step for step, _ in steps(run)] == list(range(3, 61, 3))
@@ -107,10 +107,10 @@ def test_a_node_and_the_driver_are_killed_and_nothing_is_lost(cluster, runs, tmp
     assert steps(hit) == steps(alone)
 
 
-def test_one_process_is_bit_equal_to_the_local_backend(cluster, runs, tmp_path):
+def test_one_process_is_bit_equal_to_the_local_backend(cluster, shared_runs, tmp_path):
     """The whole run directory is what the local backend would have written, times aside."""
     path = write_sweep(tmp_path, "{cohort: true}", seeds=[0], train={"duration": "2ep"})
-    (there,) = runs_of(sweep_once(runs, path, RayBackend(runs, cluster.address)))
+    (there,) = runs_of(sweep_once(shared_runs, path, RayBackend(shared_runs, cluster.address)))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (here,) = runs_of(sweep_once(elsewhere, path, LocalBackend(elsewhere)))

@@ -83,14 +83,16 @@ class RayBackend(QueueBackend):
             RunDirError: the queue cannot be written.
         """
         if jobs:
+            self._refuse_other_cluster()
             with locked(self.queue.queue_lock):
-                self._refuse_other_cluster()
                 cluster.write_cluster(self.queue, self._record())
         return super().submit(jobs)
 
     def _refuse_other_cluster(self) -> None:
         serving, wanted = cluster.latest_cluster(self.queue), self._record()
         if serving is None or serving.address == wanted.address or not self.queue.tags():
+            return
+        if not self.runner_is_alive():  # nothing runs: what is left goes on in the other cluster
             return
         left = count(len(self.queue.tags()), "job")
         raise LaunchError(

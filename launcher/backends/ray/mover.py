@@ -25,6 +25,10 @@ from launcher.backends.ray.placement import bundles, why_it_waits
 MOST_WAITING = 8
 """Attempts that wait for their place in the cluster: one that does not fit must not stop others."""
 WAIT_TOLD_AFTER_S = 5.0
+_WORDS = 300
+"""Characters of what Ray says that people are shown."""
+_STARVED = "running low on memory"
+"""Of Ray's memory monitor, when it ends a worker where a node runs out of memory."""
 NODE_VERDICT_S = 30.0
 """Ray asks a node every 3 s whether it lives, and gives it up after 5 questions in vain."""
 
@@ -39,8 +43,8 @@ class Attempt:
     news: AttemptNews = field(default_factory=AttemptNews)
     over_at: float | None = None
     """When Tune had done with it."""
-    error: Exception | None = None
-    """By which Ray's processes of it ended."""
+    error: str | None = None
+    """What Ray says, where it has lost the worker that ran it."""
     unwanted: bool = False
     """Whether its job must not start any more."""
 
@@ -182,8 +186,7 @@ class RayMover(QueueMover):
 
     def _could_not_start(self, tag: str, live: LiveJob, attempt: Attempt) -> None:
         """Ray failed before it came to the job, of which that says nothing: try again, later."""
-        said = " ".join(str(attempt.error).split())[:300]
-        self._say_why(tag, live, f"Ray could not start it: {said}")
+        self._say_why(tag, live, f"Ray could not start it: {(attempt.error or '')[:_WORDS]}")
         live.errors = min(live.errors + 1, 16)
         live.pause_until = time.monotonic() + min(LONGEST_PAUSE_S, 2.0**live.errors)
 
@@ -200,8 +203,9 @@ class RayMover(QueueMover):
             return Ending(None, cause="preempted", scheduler="DRIVER DIED")
         news = attempt.news
         lost = self._lost_nodes(attempt)
-        cause: Cause | None = "node_failure" if lost else _cause_of(attempt.error)
-        said = "NODE DIED" if lost else type(attempt.error).__name__ if attempt.error else None
+        starved: Cause | None = "host_memory" if _STARVED in (attempt.error or "") else None
+        cause: Cause | None = "node_failure" if lost else starved
+        said = "NODE DIED" if lost else "WORKER DIED" if attempt.has_lost_a_worker else None
         code = news.exit_code if news.ended else None
         return Ending(code, cause=cause, scheduler=said, nodes=news.nodes)
 
@@ -230,8 +234,3 @@ class RayMover(QueueMover):
         self._ready.append(attempt)
         self._moved_at = time.monotonic()
         self._jobs_of[live.job.group] += 1
-
-
-def _cause_of(error: Exception | None) -> Cause | None:
-    """What Ray is sure of: its memory monitor ends workers where a node runs out of memory."""
-    return "host_memory" if type(error).__name__ == "OutOfMemoryError" else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -151,9 +150,17 @@ class JobCallback(tune.Callback):  # type: ignore[misc]  # Ray has no types
         """Ray has lost a worker of an attempt."""
         attempt = self._handed.by_trial.get(trial.trial_id)
         if attempt is not None:
-            with contextlib.suppress(OSError, EOFError):
-                attempt.error = trial.get_pickled_error()
+            attempt.error = _words(trial.error_file)
         self._handed.over(trial.trial_id)
+
+
+def _words(error_file: str | None) -> str:
+    """What Ray says of a worker that it has lost, without the number of the failure."""
+    try:
+        lines = Path(error_file or "").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return "Ray does not say why"
+    return " ".join(line.strip() for line in lines if not line.startswith("Failure #"))
 
 
 def tune_jobs(mover: RayMover, leave: Callable[[], bool], storage: Path) -> None:
@@ -173,6 +180,7 @@ def tune_jobs(mover: RayMover, leave: Callable[[], bool], storage: Path) -> None
             scheduler=JobScheduler(handed),
             num_samples=-1,
             reuse_actors=True,
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
         run_config=tune.RunConfig(
             name="jobs", storage_path=str(storage), callbacks=[JobCallback(handed)], verbose=0
