@@ -94,6 +94,9 @@ class Wish:
     """Failed trials to try again, and pruned ones to go on with."""
     only: frozenset[str] | None = None
     """Start nothing but these, the teachers they need, and what failed for want of these."""
+    unasked: bool = False
+    """Nobody has named any of them, so that failed teachers, and others than these, stay as they
+    are."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ def _with_teachers(
 
     Asking for a teacher asks for all students that failed for want of it.
     """
-    if wish.only is None and not wish.retry:
+    if wish.unasked or (wish.only is None and not wish.retry):
         return wish
     retry, only = set(wish.retry), None if wish.only is None else set(wish.only)
     asked = wish.only or frozenset()

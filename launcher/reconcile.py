@@ -90,12 +90,12 @@ def reconcile(
     with locked(runs_lock(runs)):
         sweep_dir, request, earlier = _take_up(runs, request, backend)
         with asking(sweep_dir, request.search):
-            if earlier is not None and request.search is not None:
-                SearchDir(sweep_dir).reopen()
             growth = _grow(sweep_dir, request, backend)
             _refuse_damaged(growth.seen)
             plan = _plan(runs, growth, backend, NO_WISH)  # refuses before it writes
             check_inputs(item.trial for item in plan.actions if item.action in STARTS)
+            if earlier is not None and request.search is not None:
+                SearchDir(sweep_dir).reopen()
             paths = _create(sweep_dir, growth)
             created_utc = earlier.created_utc if earlier else _now_utc()
             record = growth.request.record(created_utc, backend.name)
@@ -132,9 +132,11 @@ def refill(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> Ou
             return None
         request = read_request(sweep_dir)
         request = replace(request, resources=backend.settle(request.resources))
-        growth = _grow(sweep_dir, request, backend, room)
-        asked = {trial.trial_id for trial in growth.request.expansion.trials}
-        wish = Wish(only=frozenset(asked - left_alone(growth.seen)))
+        growth = _grow(sweep_dir, request, backend, room, unasked=True)
+        if growth.hopeless:
+            growth.write_end(search_dir)
+            return None
+        wish = Wish(only=_to_go_on_with(growth), unasked=True)
         plan = _plan(sweep_dir.runs, growth, backend, wish, room)
         if room is not None:
             plan = plan.first_jobs(room)
@@ -149,20 +151,35 @@ def refill(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> Ou
         return outcome
 
 
+def _to_go_on_with(growth: Growth) -> frozenset[str]:
+    """Trials of a search that are started unasked, where they are not running."""
+    left = left_alone(growth.seen)
+    return frozenset(
+        trial.trial_id
+        for trial in growth.request.expansion.trials
+        if trial.trial_id not in left and left.isdisjoint(trial.after)
+    )
+
+
 def _grow(
-    sweep_dir: SweepDir, request: Request, backend: Backend, room: int | None = None
+    sweep_dir: SweepDir,
+    request: Request,
+    backend: Backend,
+    room: int | None = None,
+    *,
+    unasked: bool = False,
 ) -> Growth:
     """The request with the points that are asked for now, and all trials as they stand."""
 
     def look(ids: Collection[str]) -> dict[str, Observation]:
-        return observe(locate(sweep_dir.runs, sweep_dir, ids), backend)
+        return observe(locate(sweep_dir.runs, sweep_dir, ids, request.sharing), backend)
 
     def slots_for(trials: Sequence[Trial]) -> int:
         capacity, node = backend.capacity(), backend.node(request.resources)
         size = job_size(request.resources, capacity, trials, node)
         return size.slots or unlimited_slots(request.search)
 
-    return grow(request, SearchDir(sweep_dir), look, slots_for, room)
+    return grow(request, SearchDir(sweep_dir), look, slots_for, room, unasked=unasked)
 
 
 def _create(sweep_dir: SweepDir, growth: Growth) -> dict[str, Path]:
@@ -184,7 +201,7 @@ def continue_sweep(sweep_dir: SweepDir, request: Request, backend: Backend, wish
     request = replace(request, resources=backend.settle(request.resources))
     with locked(sweep_dir.lock_file):
         ids = [trial.trial_id for trial in request.expansion.trials]
-        seen = observe(locate(sweep_dir.runs, sweep_dir, ids), backend)
+        seen = observe(locate(sweep_dir.runs, sweep_dir, ids, request.sharing), backend)
         _refuse_damaged(seen)
         plan = _plan(sweep_dir.runs, Growth(request, seen), backend, wish)
         paths = create_trials(sweep_dir, request.expansion.trials, _found(seen))

@@ -28,7 +28,9 @@ _SHARE_OF_OPEN = 4
 """Of all points, at most one in so many is open at a time: who asks for all at once learns nothing
 from the first ones. As many as run at once are always open."""
 HOPELESS = 3
-"""So many points that failed, and none that did not: no more are asked."""
+"""So many points that failed one after another: no more are asked, and none is gone on with."""
+_ALL_DIVERGED = 10
+"""Points that diverge tell where not to look, unless there is nothing but them."""
 
 Look = Callable[[Collection[str]], Mapping[str, Observation]]
 """Observes trials by their ids, in whatever sweep they are."""
@@ -51,6 +53,8 @@ class Growth:
     """New ones."""
     ended: str | None = None
     """Why no more will be asked, as is known now."""
+    hopeless: bool = False
+    """Whether that is because what was asked for fails."""
 
     def write(self, search_dir: SearchDir) -> None:
         """Write down what is searched, and what was asked for.
@@ -67,13 +71,17 @@ class Growth:
                 raise OutrunError(f"point {point.number} was asked for by another process")
 
     def write_end(self, search_dir: SearchDir) -> None:
-        """Write down that no more is asked, if so; only after the last jobs were submitted.
+        """Write down whether more is asked; only after the last jobs were submitted.
 
         Raises:
             RunDirError: no permission, or no space.
         """
         if self.ended is not None:
             search_dir.end(self.ended)
+            return
+        before = search_dir.read_ended()
+        if before is not None and not before.stopped:
+            search_dir.reopen()
 
 
 @dataclass
@@ -86,7 +94,9 @@ class _Growing:
     seen: dict[str, Observation] = field(default_factory=dict)
     outcomes: list[PointOutcome] = field(default_factory=list)
     asked: list[PointRecord] = field(default_factory=list)
+    unasked: bool = False
     ended: str | None = None
+    hopeless: bool = False
     _asker: Asker | None = None
 
     def take_up(self, points: Sequence[PointRecord]) -> None:
@@ -136,16 +146,37 @@ class _Growing:
         budget, points = self.record.budget, len(self.outcomes)
         if self.ended is None and points >= budget:
             self.ended = f"all {count(budget, 'point')} were asked for"
-        if self.ended is None and self._is_hopeless():
-            self.ended = "its first points all failed; `deit-launch why` says how"
-        if any(one.held for one in self.seen.values()):
-            return False  # the user has paused it
+        if self.ended is None and not self.hopeless:
+            self.ended = self._despair()
+            self.hopeless = self.ended is not None
+        if any(one.held for one in self.seen.values()) or self._waits_for_the_user():
+            return False
         open_points = sum(one.state == "open" for one in self.outcomes)
         return self.ended is None and open_points < max(slots, budget // _SHARE_OF_OPEN)
 
-    def _is_hopeless(self) -> bool:
-        ends = [one.state for one in self.outcomes if one.state != "open" and not one.cancelled]
-        return len(ends) >= HOPELESS and set(ends) <= {"failed", "diverged"}
+    def _despair(self) -> str | None:
+        """Why the next point would fail as well; None while it may not."""
+        for teacher in self._teachers():
+            if teacher.condition == "failed":
+                return f"its teacher failed: {teacher.status.reason}"
+        ends = [one for one in self.outcomes if one.state != "open" and not one.cancelled]
+        if len(ends) >= _ALL_DIVERGED and all(one.state == "diverged" for one in ends):
+            return f"all {len(ends)} points that ended have diverged; search smaller values"
+        last = ends[-HOPELESS:]
+        if len(last) < HOPELESS or any(one.state != "failed" for one in last):
+            return None
+        return (
+            f"its last {HOPELESS} points failed one after another, the last with: "
+            f"{last[-1].reason}; mend that, then `deit-launch retry --failed`"
+        )
+
+    def _teachers(self) -> list[Observation]:
+        names = {name for trial in self.trials.values() for name in trial.after}
+        return [self.seen[name] for name in sorted(names) if name in self.seen]
+
+    def _waits_for_the_user(self) -> bool:
+        """Whether the teacher was cancelled, and this is not the call that goes on with it."""
+        return self.unasked and any(was_cancelled(teacher) for teacher in self._teachers())
 
 
 def grow(
@@ -154,6 +185,8 @@ def grow(
     look: Look,
     slots_for: Callable[[Sequence[Trial]], int],
     room: int | None = None,
+    *,
+    unasked: bool = False,
 ) -> Growth:
     """Ask for as many points as there is room for.
 
@@ -163,6 +196,7 @@ def grow(
         look: observes trials.
         slots_for: how many jobs of such trials run at once.
         room: jobs that may be added; None: up to the slots.
+        unasked: whether no user has called for it.
 
     Raises:
         SweepError: no point of the space is a valid training config.
@@ -171,7 +205,7 @@ def grow(
     trials = {trial.trial_id: trial for trial in request.expansion.trials}
     if request.search is None:
         return Growth(request, look(trials.keys()))
-    growing = _Growing(request.search, trials, look)
+    growing = _Growing(request.search, trials, look, unasked=unasked)
     growing.take_up(search_dir.read_points())
     if not growing.trials and growing.may_ask(1):
         growing.ask()  # the first one also shows what a job is like
@@ -181,8 +215,10 @@ def grow(
     free = free if room is None else min(free, room)
     wanted = free * _trials_per_job(request)
     waiting = len(_startable(growing))
-    while waiting < wanted and growing.may_ask(slots):
+    due = growing.may_ask(slots)
+    while due and waiting < wanted:
         waiting += growing.ask()
+        due = growing.may_ask(slots)
     expansion = request.expansion
     return Growth(
         replace(
@@ -195,6 +231,7 @@ def grow(
         tuple(growing.outcomes),
         tuple(growing.asked),
         growing.ended,
+        growing.hopeless,
     )
 
 

@@ -12,6 +12,7 @@ from search_support import (
     CONDITIONAL,
     LR,
     SPACE,
+    STUDENT,
     SURROGATE,
     TestBackend,
     killed_at,
@@ -270,19 +271,91 @@ def test_diverged_trials_count_and_a_better_region_is_found(runs, backend, tmp_p
     assert sum(depth > 4 for depth in depths[8:]) >= 5
 
 
-def test_three_points_that_all_failed_end_the_search(runs, backend, tmp_path):
-    behave(runs, diverge={})
+def fail(sweep_dir, backend, trial_id, failure="user_error"):
+    """The trial's job ends, and it has failed."""
+    run = run_of(sweep_dir, trial_id)
+    for tag in backend.live():
+        if str(run.path) in backend.run_dirs(tag):
+            backend.lose(tag)
+    update = {"state": "failed", "failure": failure, "reason": "no such file", "attempt": 1}
+    run.write_status(run.read_status().model_copy(update=update))
+
+
+def test_three_failures_in_a_row_end_a_search_until_they_are_mended(runs, backend, tmp_path):
     sweep_dir = sweep(runs, write_search(tmp_path, "{method: tpe, trials: 20}"), backend)
-    assert work_off(sweep_dir, backend) <= 4
-    assert "all failed" in ended(sweep_dir).reason
-    behave(runs)
+    backend.work()
+    backend.work()
+    for _ in range(2):
+        refill(sweep_dir, backend)
+        fail(sweep_dir, backend, points_of(sweep_dir)[-1].trial_ids[0])
+        fail(sweep_dir, backend, points_of(sweep_dir)[-2].trial_ids[0])
+    refill(sweep_dir, backend)
+    assert states_of(sweep_dir) == ["completed"] * 2 + ["failed"] * 4
+    assert "no such file; mend that, then" in ended(sweep_dir).reason
     sweep(runs, write_search(tmp_path, "{method: tpe, trials: 20}"), backend)
     assert ended(sweep_dir) is not None  # nothing has changed, as far as it knows
-    failed = len(points_of(sweep_dir))
     retry(sweep_dir, backend, None)
-    assert len(backend.live()) == failed
+    assert len(backend.live()) == 4
     work_off(sweep_dir, backend)
     assert states_of(sweep_dir) == ["completed"] * 20
+
+
+def test_a_search_of_which_everything_diverges_ends(runs, backend, tmp_path):
+    behave(runs, diverge={})
+    sweep_dir = sweep(runs, write_search(tmp_path, "{method: tpe, trials: 20}"), backend)
+    assert 10 <= work_off(sweep_dir, backend) <= 11
+    assert "diverged" in ended(sweep_dir).reason
+
+
+def with_teacher(tmp_path):
+    file = write_search(
+        tmp_path, "{method: random, trials: 4}", space="{distill.temperature: {low: 1, high: 9}}"
+    )
+    (tmp_path / "student.yaml").write_text(
+        STUDENT.replace("teacher: {name: resnet10t, pretrained: true}\n", "distill: {kind: soft}\n")
+    )
+    file.write_text(
+        file.read_text()
+        + "teacher: {base: student.yaml, set: {model.depth: 3, distill.kind: none}}"
+    )
+    return file
+
+
+def teacher_of(sweep_dir):
+    return next(t.trial_id for t in sweep_dir.read_plan().trials if t.role == "teacher")
+
+
+def test_a_teacher_is_trained_before_the_points(runs, backend, tmp_path):
+    sweep_dir = sweep(runs, with_teacher(tmp_path), backend)
+    assert backend.run_dirs(backend.live()[0]) == [
+        str(run_of(sweep_dir, teacher_of(sweep_dir)).path)
+    ]
+    work_off(sweep_dir, backend)
+    assert states_of(sweep_dir) == ["completed"] * 4
+
+
+def test_a_failed_teacher_ends_a_search_and_is_not_trained_again(runs, backend, tmp_path):
+    sweep_dir = sweep(runs, with_teacher(tmp_path), backend)
+    fail(sweep_dir, backend, teacher_of(sweep_dir))
+    for tag in backend.live():
+        backend.lose(tag)
+    refill(sweep_dir, backend)
+    assert backend.live() == []
+    assert "its teacher failed: no such file" in ended(sweep_dir).reason
+    retry(sweep_dir, backend, [teacher_of(sweep_dir)])
+    work_off(sweep_dir, backend)
+    assert states_of(sweep_dir) == ["completed"] * 4
+
+
+def test_a_cancelled_teacher_is_left_alone_until_sweep_is_called(runs, backend, tmp_path):
+    file = with_teacher(tmp_path)
+    sweep_dir = sweep(runs, file, backend)
+    cancel(sweep_dir, backend, [teacher_of(sweep_dir)])
+    refill(sweep_dir, backend)
+    assert backend.live() == []
+    sweep(runs, file, backend)
+    work_off(sweep_dir, backend)
+    assert states_of(sweep_dir) == ["completed"] * 4
 
 
 def test_a_pruned_trial_frees_its_slot(runs, tmp_path):
