@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass, field, replace
 
@@ -14,9 +15,10 @@ from launcher.pruning_check import resolve_pruner
 from launcher.repair import is_damaged
 from launcher.resources import Resources
 from launcher.search.records import SearchDir, SearchRecord
-from launcher.search.setup import measured_apart, search_record
+from launcher.search.setup import measured_apart, search_record, timed_metrics
 from launcher.sweep import Sweep
 from launcher.sweep_dir import SweepDir, sweep_hash
+from launcher.trial_dirs import Sharing
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,14 @@ class Request:
         if self.search is not None:
             return sweep_hash(self.name, [self.search.identity])
         return sweep_hash(self.name, [trial.trial_id for trial in self.expansion.trials])
+
+    @property
+    def sharing(self) -> Sharing:
+        """What it can use of the trials of other sweeps."""
+        return Sharing(
+            prunes=self.pruner is not None and self.pruner.mode == "prune",
+            apart=self.search is not None and bool(timed_metrics(self.search.search)),
+        )
 
     def record(self, created_utc: str, backend: str) -> PlanRecord:
         """plan.json of the sweep, whose trials are started on a backend."""
@@ -108,7 +118,7 @@ def request_of(sweep: Sweep) -> Request:
         text=sweep.text,
         source=str(sweep.source),
         description=sweep.description,
-        command=" ".join(["deit-launch", *sys.argv[1:]]),
+        command=shlex.join(["deit-launch", *sys.argv[1:]]),
     )
 
 

@@ -46,9 +46,8 @@ class Best:
     """How many of them no other one beats in every objective; 1 with one objective."""
     unfinished: int
     """Variants without a result, by now or for good."""
-    source: str
-    """The sweep file."""
-    searched: bool
+    command: str
+    """That made the sweep."""
 
 
 def find_best(
@@ -82,8 +81,7 @@ def find_best(
         candidates=tuple(ranked),
         front=front,
         unfinished=len(groups) - len(candidates),
-        source=request.source,
-        searched=request.search is not None,
+        command=request.command,
     )
 
 

@@ -14,6 +14,8 @@ from launcher.text import count, print_lines, value
 from launcher.trial_names import short_labels
 
 _FRESH_SEEDS = "[1, 2, 3]"
+_ONCE = frozenset({"--watch", "--dry-run"})
+"""Options that say nothing of what is trained."""
 
 
 def print_best(best: Best, console: Console, most: int) -> None:
@@ -58,15 +60,17 @@ def _table(best: Best, shown: Sequence[Candidate]) -> Table:
 def _advice(best: Best) -> list[str]:
     """The winner of many is partly lucky: the same with fresh seeds tells."""
     first = best.candidates[0]
-    if first.seeds > 1 or len(best.candidates) == 1 or not best.source.endswith((".yaml", ".yml")):
+    command = [word for word in shlex.split(best.command) if word not in _ONCE]
+    if first.seeds > 1 or len(best.candidates) == 1 or command[:2] != ["deit-launch", "sweep"]:
         return []
     tried = len(best.candidates) + best.unfinished
     fixed = {name: given for name, given in first.swept.items() if given is not None}
     settings = [f"{name}={value(given)}" for name, given in fixed.items()]
-    options = " ".join(f"--set {shlex.quote(one)}" for one in [*settings, f"seeds={_FRESH_SEEDS}"])
+    for setting in [*settings, f"seeds={_FRESH_SEEDS}"]:
+        command += ["--set", setting]
     return [
         f"the best of {tried} at one seed owes part of it to luck; "
-        f"with fresh seeds: deit-launch sweep {shlex.quote(best.source)} {options}"
+        f"with fresh seeds: {shlex.join(command)}"
     ]
 
 

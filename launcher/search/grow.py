@@ -211,7 +211,7 @@ def grow(
         growing.ask()  # the first one also shows what a job is like
     students = [trial for trial in growing.trials.values() if trial.role == "student"]
     slots = slots_for(students)
-    free = max(0, slots - _active_jobs(growing.seen))
+    free = max(0, slots - _active_jobs(growing.seen, search_dir))
     free = free if room is None else min(free, room)
     wanted = free * _trials_per_job(request)
     waiting = len(_startable(growing))
@@ -241,9 +241,14 @@ def unlimited_slots(search: SearchRecord | None) -> int:
     return max(1, min(_PARALLEL, budget // _SHARE_OF_OPEN))
 
 
-def _active_jobs(seen: Mapping[str, Observation]) -> int:
-    """Jobs of this search that run or wait."""
-    active = [one for one in seen.values() if one.condition in ACTIVE]
+def _active_jobs(seen: Mapping[str, Observation], search_dir: SearchDir) -> int:
+    """Jobs of this search that run or wait; not those of another sweep whose trials it shares."""
+    own = search_dir.sweep_dir.trials.resolve()
+    active = [
+        one
+        for one in seen.values()
+        if one.condition in ACTIVE and one.path is not None and one.path.parent == own
+    ]
     return len({one.job.tag if one.job else str(one.path) for one in active})
 
 
@@ -293,11 +298,12 @@ def progress_note(growth: Growth) -> str:
     parts = [f"{states.count('open')} open"]
     parts += [f"{states.count(s)} {s}" for s in ("completed", "pruned", "diverged", "failed")
               if s in states]  # fmt: skip
+    costs = "; costs are of those that start now" if growth.asked else ""
     end = f"; no more are asked: {growth.ended}" if growth.ended else ""
     known = f", {count(len(record.warm), 'point')} known from other sweeps" if record.warm else ""
     return (
         f"search by {record.search.method}: {len(states)} of {record.budget} points "
-        f"({', '.join(parts)}){known}{end}"
+        f"({', '.join(parts)}){known}{costs}{end}"
     )
 
 
