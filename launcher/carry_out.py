@@ -61,7 +61,7 @@ def carry_out(
     _heal(seen.values())
     write_down(seen.values())
     _fail_students_of_failed_teachers(outcome, seen)
-    tell_pruner(outcome.plan, outcome.paths)
+    tell_pruner(outcome.plan, outcome.paths, outcome.sweep_dir.trials.resolve())
     _update_files(outcome, seen)
     _submit(outcome, resources, backend)
     backend.revive()

@@ -24,11 +24,16 @@ def pruner_note(pruner: PrunerRecord) -> str:
     )
 
 
-def tell_pruner(plan: Plan, paths: Mapping[str, Path]) -> None:
+def tell_pruner(plan: Plan, paths: Mapping[str, Path], own: Path) -> None:
     """Write to each trial that a plan starts how it is compared.
 
     A trial that was pruned, and that the user asks for by name, is exempt from then on. Teachers
-    are never pruned, nor is a student that others wait for.
+    are never pruned, nor is a student that others wait for, nor what another sweep has begun.
+
+    Args:
+        plan: what is started.
+        paths: real run directory of every trial.
+        own: the real folder of the sweep's own trials.
 
     Raises:
         RunDirError: a file cannot be read or written.
@@ -41,6 +46,8 @@ def tell_pruner(plan: Plan, paths: Mapping[str, Path]) -> None:
         run = RunDir(paths[trial.trial_id])
         if planned.action == "retry" and surviving_status(run).state == "pruned":
             _exempt(run)
+            continue
+        if run.path.parent != own:
             continue
         spared = trial.role == "teacher" or trial.trial_id in awaited
         _tell(run, None if spared else plan.pruner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from deit_core.errors import RunDirError
@@ -16,25 +17,43 @@ from launcher.repair import surviving_status
 from launcher.sweep_dir import SweepDir, one_line_errors, replace_link, sweep_folders
 
 
-def locate(runs: Path, sweep_dir: SweepDir, trial_ids: Collection[str]) -> dict[str, Path]:
+@dataclass(frozen=True)
+class Sharing:
+    """What a sweep can use of the trials of others."""
+
+    prunes: bool = False
+    """It stops trials early: none that another sweep may want to the end."""
+    apart: bool = False
+    """It measures how fast a trial is, which shows only where it does not share its job."""
+
+
+def locate(
+    runs: Path, sweep_dir: SweepDir, trial_ids: Collection[str], sharing: Sharing
+) -> dict[str, Path]:
     """Real paths of the run directories that exist for these trials.
 
     The sweep's own come first. Another sweep's is shared when it is completed, else when it is
-    unfinished; a failed one is not, nor one that may yet be pruned by the other sweep's trials: the
-    new sweep trains it in a folder of its own.
+    unfinished; a failed one is not, nor an unfinished one that either of the two sweeps may prune,
+    or whose speed counts: the new sweep trains it in a folder of its own. It does that as well
+    where it links one that has turned out to be of no use to it.
 
     Raises:
         RunDirError: a folder or a status cannot be read.
     """
     wanted = set(trial_ids)
-    found = own_paths(sweep_dir, wanted)
+    root = sweep_dir.trials.resolve()
+    found = {
+        name: path
+        for name, path in own_paths(sweep_dir, wanted).items()
+        if path.parent == root or not _is_of_no_use(RunDir(path), sharing)
+    }
     elsewhere: dict[str, list[Path]] = {}
     for folder in sweep_folders(runs):
         if folder.name != sweep_dir.path.name:
             for path in _real_trials(folder, wanted - found.keys()):
                 elsewhere.setdefault(path.name, []).append(path)
     for trial_id, paths in elsewhere.items():
-        best = _best(paths)
+        best = _best(paths, sharing)
         if best is not None:
             found[trial_id] = best
     return found
@@ -65,25 +84,45 @@ def _real_trials(folder: Path, wanted: set[str]) -> list[Path]:
         ]
 
 
-def _best(paths: Iterable[Path]) -> Path | None:
+def _is_of_no_use(run: RunDir, sharing: Sharing) -> bool:
+    """Whether a trial that another sweep has ended will never be what this one wants."""
+    try:
+        if has_result(run):
+            return _is_measured_together(run, sharing)
+        return not sharing.prunes and run.read_status().state == "pruned"
+    except RunDirError:
+        return False  # damaged: `observe` says so
+
+
+def _is_measured_together(run: RunDir, sharing: Sharing) -> bool:
+    summary = run.read_summary() if sharing.apart else None
+    return summary is not None and summary.cohort_size > 1
+
+
+def _best(paths: Iterable[Path], sharing: Sharing) -> Path | None:
     """The copy of a trial worth sharing."""
     unfinished = []
     for path in paths:
         run = RunDir(path)
-        if has_result(run):
-            return path
         try:
-            open_ended = run.read_status().state not in ("failed", "pruned")
-            if run.exists() and open_ended and not _may_be_pruned(run):
+            if has_result(run):
+                if not _is_measured_together(run, sharing):
+                    return path
+            elif run.exists() and _may_be_waited_for(run, sharing):
                 unfinished.append(path)
         except RunDirError:
             continue  # damaged: nothing to share
     return unfinished[0] if unfinished else None
 
 
-def _may_be_pruned(run: RunDir) -> bool:
+def _may_be_waited_for(run: RunDir, sharing: Sharing) -> bool:
+    if run.read_status().state in ("failed", "pruned"):
+        return False
     pruner = read_pruner(run)
-    return pruner is not None and pruner.mode == "prune" and not pruner.exempt
+    if pruner is not None and pruner.mode == "prune" and not pruner.exempt:
+        return False
+    # Teachers are neither pruned nor timed.
+    return not (sharing.prunes or sharing.apart) or run.read_trial().role == "teacher"
 
 
 def create_trials(
@@ -111,11 +150,13 @@ def create_trials(
 
 def _create(sweep_dir: SweepDir, root: Path, trial: Trial) -> Path:
     run = RunDir(root / trial.trial_id)
-    if not run.exists():
-        with one_line_errors("replace a dead link"):  # of a trial that was deleted with its sweep
-            for link in (sweep_dir.trials / trial.trial_id, sweep_dir.tensorboard / trial.name):
-                if link.is_symlink():
-                    link.unlink()
+    link, events = sweep_dir.trials / trial.trial_id, sweep_dir.tensorboard / trial.name
+    if link.is_symlink() or not run.exists():
+        # Of a trial that was deleted with its sweep, or is of no use to this one.
+        with one_line_errors("replace a link"):
+            for one in (link, events):
+                if one.is_symlink():
+                    one.unlink()
         if not _is_half_deleted(run):
             run.create(trial_record(trial), trial.config)
     return run.path

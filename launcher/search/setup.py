@@ -51,10 +51,15 @@ def _check_reported(sweep: Sweep, space: Space) -> None:
             )
 
 
+def timed_metrics(search: Search) -> tuple[str, ...]:
+    """What is asked for of a trial's own speed."""
+    asked = (*search.objective, *(bound.metric for bound in search.bounds))
+    return tuple(metric for metric in asked if metric in THROUGHPUT)
+
+
 def measured_apart(search: Search, resources: Resources) -> tuple[Resources, tuple[str, ...]]:
     """Resources without cohorts, and why, where a trial's own speed is asked for."""
-    asked = [*search.objective, *(bound.metric for bound in search.bounds)]
-    timed = [metric for metric in asked if metric in THROUGHPUT]
+    timed = timed_metrics(search)
     if not timed or resources.cohort_size == 1:
         return resources, ()
     note = f"trials train one by one: {timed[0]} is measured, and a cohort has its own speed"
