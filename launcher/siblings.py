@@ -23,12 +23,17 @@ _CLOCKS_APART_S = 600.0
 
 
 def attempts_beside(run_dir: str | Path, since_unix_s: float = 0.0) -> list[AttemptRecord]:
-    """Attempts at all trials in the same folder as this one, those without new ones left out.
+    """Attempts at all trials in the same folder as this one; see `attempts_in`."""
+    return attempts_in(Path(run_dir).parent, since_unix_s)
+
+
+def attempts_in(folder: Path, since_unix_s: float = 0.0) -> list[AttemptRecord]:
+    """Attempts at all trials of a folder, those without new ones left out.
 
     What cannot be read is left out as well: both rules below need positive evidence.
     """
     found: list[AttemptRecord] = []
-    for run in _runs_beside(Path(run_dir)):
+    for run in _runs_in(folder):
         try:
             if run.attempts_file.stat().st_mtime >= since_unix_s - _CLOCKS_APART_S:
                 found += read_attempts(run)
@@ -37,9 +42,9 @@ def attempts_beside(run_dir: str | Path, since_unix_s: float = 0.0) -> list[Atte
     return found
 
 
-def _runs_beside(run_dir: Path) -> list[RunDir]:
+def _runs_in(folder: Path) -> list[RunDir]:
     try:
-        return [RunDir(entry.path) for entry in os.scandir(run_dir.parent) if entry.is_dir()]
+        return [RunDir(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
     except OSError:
         return []
 

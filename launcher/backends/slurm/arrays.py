@@ -112,6 +112,26 @@ class Arrays:
             if tags - array.marked("ended"):
                 yield array, record
 
+    def of(self, group: str) -> Iterator[tuple[ArrayDir, ArrayRecord]]:
+        """All arrays of a sweep, oldest first."""
+        return ((array, record) for array, record in self._by_age() if record.group == group)
+
+    def count_elements(self, group: str) -> int:
+        """Elements of a sweep that SLURM has, those between two jobs among them.
+
+        Raises:
+            LaunchError: SLURM does not answer.
+        """
+        names = {
+            slurm_id: record.job_name
+            for array, record in self.of(group)
+            if (slurm_id := array.slurm_id()) is not None
+        }
+        entries = client.queue(list(names))
+        if entries is None:
+            raise LaunchError("SLURM does not answer; try again later")
+        return sum(entry.job_name == names.get(entry.array_id) for entry in entries)
+
     def _by_age(
         self, slurm_ids: Collection[str | None] | None = None
     ) -> list[tuple[ArrayDir, ArrayRecord]]:

@@ -11,6 +11,7 @@ from launcher.backends.slurm.arrays import job_id_of
 from launcher.backends.slurm.backend import SlurmBackend
 from launcher.backends.slurm.submission import array_job
 from launcher.errors import LaunchError
+from launcher.resources import Resources
 
 
 class ElementBackend(SlurmBackend):
@@ -38,3 +39,7 @@ class ElementBackend(SlurmBackend):
             job.tag: job_id_of(slurm_id, self.index, first + position, namesake)
             for position, job in enumerate(jobs)
         }
+
+    def check(self, resources: Resources) -> Sequence[str]:
+        """Nothing to refuse: the allocation is there."""
+        return ()

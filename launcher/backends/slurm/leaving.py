@@ -59,11 +59,14 @@ class Exit:
         """All jobs of the element."""
         return self.array.with_more(self.record).elements[self.here.index]
 
-    def requeue(self, *, held: bool) -> None:
+    def requeue(self, *, held: bool) -> bool:
         """Let SLURM queue this element again, unless it ends it for a reason of its own.
 
         Args:
             held: whether it must not run until the user lets it.
+
+        Returns:
+            Whether SLURM has it in hand. Else its jobs, if it has any, were submitted anew.
         """
         end = time.monotonic() + min(_REQUEUE_PATIENCE_S, self.deadline.left_s() - _LAST_MOMENTS_S)
         pause_s = 1.0
@@ -71,22 +74,24 @@ class Exit:
             if self._is_being_ended():
                 log("SLURM is ending this job itself")
                 if held or not is_preempted_for_good(self.here):
-                    return
+                    return True
                 break
             how = "requeuehold" if held and self._is_held() else "requeue"
             self.told.forget()
             answer = client.ask("scontrol", how, self.here.name)
             if answer.ok:
                 self._await_end(how)
-                return
+                return True
             log(f"scontrol {how}: {answer.error}")
             passing = _PASSING.search(answer.error) is not None
             if not passing or time.monotonic() + pause_s > end:
                 break
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, 15.0)
-        if not self.is_replaced():
-            self._submit_rest(held=held)
+        if self.is_replaced():
+            return True
+        self._submit_rest(held=held)
+        return False
 
     def _is_held(self) -> bool:
         """Whether the user still wants it: `resume` may have come while the ranks saved."""

@@ -10,39 +10,35 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from deit_core.errors import DeitError, RunDirError
+from deit_core.errors import DeitError
 from deit_core.run_dir import RunDir
 from launcher.attempts import Cause, Start, last_attempt, note_start
 from launcher.backends.endings import (
     Ending,
     carried,
     conclude,
-    fail_dependants,
     note_unstarted,
     open_trials,
 )
 from launcher.backends.progress import JobProgress
-from launcher.backends.registry import open_backend
 from launcher.backends.slurm import accounting
 from launcher.backends.slurm.array_dir import ArrayDir, ArrayJob, ArrayRecord
 from launcher.backends.slurm.element_log import log, log_to
 from launcher.backends.slurm.here import Deadline, Here, seconds_left
 from launcher.backends.slurm.leaving import Exit, Leave
+from launcher.backends.slurm.more_jobs import MoreJobs
 from launcher.backends.slurm.step import Request, Step
+from launcher.backends.slurm.teachers import wait_for_teachers
 from launcher.backends.slurm.told import Told
-from launcher.observe import dependency_state, read_trial_job
 from launcher.output import SEPARATOR
-from launcher.search.hook import goes_on
-from launcher.siblings import attempts_beside, bad_nodes, should_stop_sweep
+from launcher.siblings import attempts_beside, bad_nodes
 from launcher.text import count
 
-_ASKING_PATIENCE_S = 300.0
 _LOCK_PAUSE_S = 2.0
 _LONGEST_PAUSE_S = 30.0
 _MOST_REFUSALS = 3
@@ -73,7 +69,7 @@ class Supervisor:
         self.told = Told()
         self.exit = Exit(array, record, here, self.deadline, self.told, self._is_replaced)
         self.token = secrets.token_hex(8)
-        self.runs = array.path.parents[1]
+        self.more = MoreJobs(array, record, here.index)
         self._refused = 0
         """How often SLURM could not start the ranks."""
         self._failed_at: float | None = None
@@ -105,40 +101,19 @@ class Supervisor:
     def _open_jobs(self, held: set[str]) -> list[ArrayJob]:
         """What is left to do for this element; of a search, a job that it takes up now."""
         jobs = self._unfinished(held)
-        if jobs or held or not self._takes_more():
+        if jobs or held or self._is_replaced() or not self.more.may_take():
             return jobs
-        if self._is_short_of_time():
-            self.exit.requeue(held=False)
-            return []
-        self._take_more()
-        return self._unfinished(held)
+        if not self._is_short_of_time():
+            self.more.take()
+            return self._unfinished(held)
+        if self.more.has_work() and not self.exit.requeue(held=False):
+            self.more.hand_over()
+        return []
 
     def _unfinished(self, held: set[str]) -> list[ArrayJob]:
         jobs = self.array.with_more(self.record).elements[self.here.index]
         closed = self.array.marked("ended") | held
         return [job for job in jobs if job.tag not in closed]
-
-    def _takes_more(self) -> bool:
-        """Whether it belongs to a search that goes on, in a place that it is still given."""
-        if self._is_replaced():
-            return False
-        try:
-            return goes_on(self.runs, self.record.group)
-        except RunDirError as error:
-            log(f"whether the search goes on is not known: {error}")
-            return False
-
-    def _take_more(self) -> None:
-        """Ask the search for a job: this allocation is used as long as it lasts."""
-        where = (str(self.array.path), str(self.here.index))
-        command = [sys.executable, "-P", "-m", "launcher.search.next_job", *where]
-        try:
-            code = subprocess.run(command, check=False, timeout=_ASKING_PATIENCE_S).returncode
-        except (OSError, subprocess.TimeoutExpired) as error:
-            log(f"the search could not be asked for the next job: {error}")
-            return
-        if code != 0:
-            log(f"asking the search for the next job ended with exit code {code}")
 
     # one job -----------------------------------------------------------------------------------
 
@@ -155,7 +130,7 @@ class Supervisor:
                 return Leave.DONE
             if progress.mem_factor > self.record.mem_factor or self._is_unfit(job):
                 return Leave.ELSEWHERE
-            waits = self._wait_for_teachers(job, run_dirs)
+            waits = wait_for_teachers(job, run_dirs, self.more.runs)
             if waits is not None:
                 return waits
             if self._is_short_of_time():
@@ -197,40 +172,9 @@ class Supervisor:
         self.array.write_progress(job.tag, progress)
         return progress
 
-    def _wait_for_teachers(self, job: ArrayJob, run_dirs: Sequence[str]) -> Leave | None:
-        """Why the job cannot start for want of a teacher; None when it can."""
-        for path in map(Path, job.after):
-            state = dependency_state(RunDir(path))
-            if state == "failed":
-                fail_dependants(run_dirs, path)
-                return Leave.DONE
-            if state == "completed":
-                continue
-            waits = Leave.REQUEUE if state == "running" else self._wait_for(path)
-            if waits is not None:
-                return waits
-            why = f"not started: its teacher {path.name} is neither trained nor queued"
-            note_unstarted(run_dirs, {"reason": why})
-            return Leave.DONE
-        return None
-
-    def _wait_for(self, teacher: Path) -> Leave | None:
-        """How to wait for a teacher that nothing trains now; None where it has no job."""
-        job = read_trial_job(RunDir(teacher))
-        owner = None if job is None else open_backend("slurm", self.runs).peers(job.backend)
-        if job is None or owner is None:
-            return None
-        job_id = job.job_id or next(iter(owner.find([job.tag]).values()), None)
-        report = None if job_id is None else owner.states([job_id]).get(job_id)
-        if job_id is None or (report is not None and report.state == "ended"):
-            return None
-        # Its job is another one by now, which a new job of ours can wait for.
-        return Leave.ELSEWHERE if owner.name == "slurm" else Leave.REQUEUE
-
     def _is_hopeless(self, run_dirs: Sequence[str]) -> bool:
-        """Whether jobs of this sweep failed one after another since this one was submitted."""
-        since = self.record.submitted_unix_s
-        why = should_stop_sweep(attempts_beside(run_dirs[0], since), since)
+        """Whether jobs of this sweep failed one after another, so that these would as well."""
+        why = self.more.hopeless(Path(run_dirs[0]).parent)
         if why is not None:
             note_unstarted(run_dirs, {"reason": why})
         return why is not None
@@ -285,6 +229,7 @@ class Supervisor:
     def _begin(self, job: ArrayJob, progress: JobProgress, run_dirs: Sequence[str]) -> JobProgress:
         """Write down that an attempt begins, first in its trials: each end belongs to a start."""
         nodes = self.here.nodes
+        self.more.note_attempt(run_dirs)
         note_start(run_dirs, Start(job.tag, "slurm", self.here.name, nodes, self.record.processes))
         update = {"state": "running", "attempt": progress.attempt + 1, "running": tuple(run_dirs)}
         running = progress.model_copy(update=update)
