@@ -1,9 +1,7 @@
 """Tests against a real Ray cluster: its fixtures, and the marker `ray` on each of them."""
 
-import contextlib
 import importlib.util
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -11,11 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "launcher"))  # stand-ins for trainers
 
-from launch_support import until
 from ray_cluster import RayCluster
-
-from launcher.backends.job_queue import JobQueue
-from launcher.locks import take_lock
+from ray_queue import kill_driver
 
 HERE = Path(__file__).parent
 
@@ -60,30 +55,3 @@ def runs(cluster, tmp_path):
     folder.mkdir()
     yield folder
     kill_driver(folder)
-
-
-def driver_pid(runs):
-    with contextlib.suppress(OSError, ValueError):
-        return int(queue_of(runs).runner_lock.read_text())
-    return None
-
-
-def queue_of(runs):
-    return JobQueue(runs / ".ray")
-
-
-def kill_driver(runs):
-    """End the driver of a runs folder, if it has one; Ray ends what it runs."""
-    lock = queue_of(runs).runner_lock
-
-    def gone():
-        pid = driver_pid(runs)
-        with contextlib.suppress(OSError):
-            if pid and str(runs).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
-        handle = take_lock(lock)
-        if handle is not None:
-            os.close(handle)
-        return handle is not None
-
-    until(gone)

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import queue_of
 from launch_support import FAKE_TRAINER, make_trial, submit
+from ray_queue import queue_of
 from sweeps_for_tests import write_sweep
 
 from launcher.backends.base import Job

@@ -7,8 +7,8 @@ import signal
 import pytest
 import torch
 import yaml
-from conftest import driver_pid
 from launch_support import until
+from ray_queue import driver_pid
 from safetensors.torch import load_file
 from sweeps_for_tests import runs_of, sweep_once
 
