@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -204,8 +205,7 @@ class Range(_Section):
     def value(self, uniform: float) -> float:
         """The drawn value for a uniform number in [0, 1)."""
         if self.step is not None:
-            count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-            return self.rounded(self.low + math.floor(uniform * count) * self.step)
+            return self.rounded(self.low + math.floor(uniform * self.count(self.step)) * self.step)
         # An int is drawn from [low, high + 1) and floored, so that every one has a share.
         high = self.high + 1 if self.int else self.high
         if self.log:
@@ -219,10 +219,20 @@ class Range(_Section):
         step = self.step or (1.0 if self.int else None)
         if step is None:
             return None
-        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        count = self.count(step)
         if count > MOST_LISTED:
             return None
         return tuple(dict.fromkeys(self.rounded(self.low + n * step) for n in range(count)))
+
+    def count(self, step: float) -> int:
+        """How many values there are in such steps."""
+        return math.floor((self.high - self.low) / step + 1e-9) + 1
+
+    def on_grid(self, value: float, step: float) -> float:
+        """The value of the grid, not rounded, that is nearest; in decimals, as Optuna counts."""
+        number = round((value - self.low) / step)
+        number = min(max(number, 0), self.count(step) - 1)
+        return float(Decimal(str(self.low)) + number * Decimal(str(step)))
 
     def rounded(self, drawn: float) -> float:
         """The number as a trial gets it: whole, or with few digits, and within bounds."""

@@ -57,8 +57,12 @@ class Parameter(BaseModel):
         )
 
     def suggestion_of(self, value: Any) -> Any:
-        """A field's value as a sampler knows it."""
-        return value if self.range is not None else _label(value)
+        """A field's value as a sampler knows it: choices as scalars, numbers not yet rounded."""
+        if self.range is None:
+            return _label(value)
+        if self.range.step is None or self.range.int:
+            return value
+        return self.range.on_grid(value, self.range.step)
 
     def holds(self, value: Any) -> bool:
         """Whether a field's value is in the parameter's range, or one of its choices."""
@@ -66,9 +70,13 @@ class Parameter(BaseModel):
             return any(same(value, choice) for choice in self.choices)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        return self.range.low <= value <= self.range.high and (
-            not self.range.int or float(value).is_integer()
-        )
+        if not self.range.low <= value <= self.range.high:
+            return False
+        step = self.range.step or (1.0 if self.range.int else None)
+        if step is None:
+            return True
+        exact = self.range.on_grid(value, step)
+        return value == self.range.rounded(exact) or math.isclose(value, exact, rel_tol=1e-9)
 
     def suggest(self, trial: Trial) -> Any:
         """The value that a study's trial gives the field."""
@@ -100,8 +108,7 @@ class Parameter(BaseModel):
             return IntDistribution(low, high, log=spec.log, step=step)
         if spec.step is None:
             return FloatDistribution(spec.low, spec.high, log=spec.log)
-        steps = math.floor((spec.high - spec.low) / spec.step + 1e-9)
-        return FloatDistribution(spec.low, spec.low + steps * spec.step, step=spec.step)
+        return FloatDistribution(spec.low, spec.on_grid(spec.high, spec.step), step=spec.step)
 
 
 def _label(choice: Any) -> Any:

@@ -223,5 +223,21 @@ def test_any_range_is_kept_to(bounds, method):
     assert spec.options() is None or set(values) <= set(spec.options())
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "step"),
+    [(0.1, 0.9, 0.03333), (0.001, 0.002, 0.00012345), (0.1, 0.7, 0.2), (1000, 1001, 0.125)],
+)
+def test_steps_between_rounded_numbers_are_found_again(low, high, step):
+    parameter = Parameter(field="optim.lr", range=Range(low=low, high=high, step=step))
+    known = parameter.distribution()
+    for value in parameter.range.options():
+        assert parameter.holds(value)
+        told = parameter.suggestion_of(value)
+        assert known._contains(told)
+        assert parameter.value_of(told) == value
+    assert parameter.value_of(known.high) == parameter.range.options()[-1]
+    assert not parameter.holds(low + 0.4 * step)
+
+
 def rebuilt_empty(space, method):
     return optuna.create_study(sampler=make_sampler(Search(method=method), space, 0))

@@ -16,6 +16,7 @@ from launcher.live_jobs import observe_sweep
 from launcher.monitor import Monitor
 from launcher.request import read_request
 from launcher.search.outcomes import outcome_of
+from launcher.search.records import SearchDir
 
 LRS = "{optim.lr: [1.0e-3, 1.0e-1]}"
 
@@ -92,3 +93,15 @@ def test_where_speed_is_measured_a_cohort_elsewhere_does_not_count(
     outcomes = [outcome_of(request.search, point, trials, seen) for point in points_of(found)]
     assert [one.state for one in outcomes] == ["completed"] * 2
     assert run_of(found, points_of(found)[0].trial_ids[0]).read_summary().cohort_size == 1
+
+
+def test_a_warm_start_passes_over_values_between_the_steps(runs, backend, tmp_path):
+    sweep(runs, grid(tmp_path, "g", "{augment.strength: [0.75, 0.6]}"), backend)
+    while backend.work():
+        pass
+    space = "{augment.strength: {low: 0.2, high: 1.0, step: 0.2}}"
+    search = "{method: tpe, trials: 3, warm_start: true}"
+    found = sweep(runs, write_search(tmp_path, search, space=space), backend)
+    [warm] = SearchDir(found).read_search().warm
+    assert warm.params == {"augment.strength": 0.6}
+    assert work_off(found, backend) == 3
