@@ -120,16 +120,18 @@ def test_others_go_on_with_the_trial_of_an_allocation_that_was_lost(slurm_cluste
     slurm_cluster.run(["scancel", search.job_id(first)])
     until(lambda: len(search.elements()) == 1, PATIENCE_S)
 
-    search.let(first, second)
-    search.wait_for("completed", first, second)
+    search.let(second)
     third = search.wait_for_point(2)
-    assert len(search.starts(first)) == 2
-    assert search.starts(first)[1] == search.starts(second)[0] == search.starts(third)[0]
+    until(lambda: len(search.starts(first)) == 2, PATIENCE_S)
+    assert search.starts(first)[1] == search.starts(second)[0]
+    # Another is submitted in place of the one that was lost.
+    assert search.job_id(third).partition("_")[0] != search.job_id(second).partition("_")[0]
+    assert len(search.elements()) == 2
 
     # Also when SLURM starts the allocation anew, in the midst of a point that it took up.
-    slurm_cluster.requeue(search.job_id(third).partition(":")[0])
-    until(lambda: len(search.starts(third)) == 2, PATIENCE_S)
-    search.let(third)
-    search.wait_for("completed", third)
+    slurm_cluster.requeue(search.job_id(first).partition(":")[0])
+    until(lambda: len(search.starts(first)) == 3, PATIENCE_S)
+    search.let(first, third)
+    search.wait_for("completed", first, third)
     until(lambda: search.elements() == [], PATIENCE_S)
     assert len(search.names) == 3
