@@ -166,6 +166,11 @@ class Search(_Section):
         return tuple(map(parse_constraint, self.constraints))
 
 
+def _count(low: float, high: float, step: float) -> int:
+    """How many values there are from `low` on in such steps."""
+    return math.floor((high - low) / step + 1e-9) + 1
+
+
 class Range(_Section):
     """A field that is chosen from a range."""
 
@@ -205,7 +210,8 @@ class Range(_Section):
     def value(self, uniform: float) -> float:
         """The drawn value for a uniform number in [0, 1)."""
         if self.step is not None:
-            return self.rounded(self.low + math.floor(uniform * self.count(self.step)) * self.step)
+            count = _count(self.low, self.high, self.step)
+            return self.rounded(self.low + math.floor(uniform * count) * self.step)
         # An int is drawn from [low, high + 1) and floored, so that every one has a share.
         high = self.high + 1 if self.int else self.high
         if self.log:
@@ -219,19 +225,15 @@ class Range(_Section):
         step = self.step or (1.0 if self.int else None)
         if step is None:
             return None
-        count = self.count(step)
+        count = _count(self.low, self.high, step)
         if count > MOST_LISTED:
             return None
         return tuple(dict.fromkeys(self.rounded(self.low + n * step) for n in range(count)))
 
-    def count(self, step: float) -> int:
-        """How many values there are in such steps."""
-        return math.floor((self.high - self.low) / step + 1e-9) + 1
-
     def on_grid(self, value: float, step: float) -> float:
         """The value of the grid, not rounded, that is nearest; in decimals, as Optuna counts."""
         number = round((value - self.low) / step)
-        number = min(max(number, 0), self.count(step) - 1)
+        number = min(max(number, 0), _count(self.low, self.high, step) - 1)
         return float(Decimal(str(self.low)) + number * Decimal(str(step)))
 
     def rounded(self, drawn: float) -> float:

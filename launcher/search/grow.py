@@ -105,9 +105,25 @@ class _Growing:
 
         for point in points:
             if not self.trials.keys() >= set(point.trial_ids):
-                self._add(expand_point(self.record, point.params))
+                expansion = expand_point(self.record, point.params)
+                if {trial.trial_id for trial in expansion.trials} >= set(point.trial_ids):
+                    self._add(expansion)
         self.seen |= self.look(self.trials.keys())
         self.outcomes += [self._outcome(point) for point in points]
+        if not self.unasked:
+            self._renew()
+
+    def _renew(self) -> None:
+        """Settings that are no part of an id are those of the user's latest call."""
+        from launcher.search.ask import expand_point
+
+        for outcome in self.outcomes:
+            if outcome.state == "completed":
+                continue
+            for trial in expand_point(self.record, outcome.point.params).trials:
+                known = self.trials.get(trial.trial_id)
+                if known is not None:
+                    self.trials[trial.trial_id] = replace(known, config=trial.config)
 
     def _add(self, expansion: Expansion) -> None:
         names = {trial.name for trial in self.trials.values()}
@@ -118,6 +134,8 @@ class _Growing:
                 self.trials[trial.trial_id] = replace(trial, name=name)
 
     def _outcome(self, point: PointRecord) -> PointOutcome:
+        if not self.trials.keys() >= set(point.trial_ids):  # nothing can be trained for it
+            return PointOutcome(point, "failed", reason="its values make another trial by now")
         return outcome_of(self.record, point, self.trials, self.seen)
 
     def ask(self) -> int:

@@ -1,0 +1,60 @@
+"""A search that is called again: with other settings, or after something of it is gone."""
+
+import json
+import shutil
+
+import pytest
+from search_support import (
+    STUDENT,
+    TestBackend,
+    points_of,
+    run_of,
+    sweep,
+    work_off,
+    write_search,
+)
+
+from launcher.reconcile import refill
+from launcher.search.records import SearchDir
+
+RANDOM = "{method: random, trials: 3}"
+
+
+@pytest.fixture
+def backend(runs):
+    return TestBackend(runs)
+
+
+def workers_of(sweep_dir):
+    runs = [run_of(sweep_dir, point.trial_ids[0]) for point in points_of(sweep_dir)]
+    return [run.read_config().data.workers for run in runs]
+
+
+def test_settings_without_effect_are_those_of_the_latest_call(runs, backend, tmp_path):
+    file = write_search(tmp_path, RANDOM)
+    first = sweep(runs, file, backend)
+    before = workers_of(first)
+    backend.lose(backend.live()[0])
+    (tmp_path / "student.yaml").write_text(STUDENT.replace("digits,", "digits, workers: 3,"))
+    assert sweep(runs, file, backend).path == first.path
+    assert workers_of(first) == [3, before[1]]  # the second one waits with what it was given
+    work_off(first, backend)
+    assert workers_of(first) == [3, before[1], 3]
+
+
+def test_a_point_whose_values_make_another_trial_by_now_has_failed(runs, tmp_path):
+    """As after an update that changed what a trial's id is made of."""
+    backend = TestBackend(runs, slots=1)
+    found = sweep(runs, write_search(tmp_path, RANDOM), backend)
+    [point] = points_of(found)
+    backend.lose(backend.live()[0])
+    shutil.rmtree(run_of(found, point.trial_ids[0]).path)
+    file = SearchDir(found).points / "000000.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "trial_ids": ["0123456789ab"]}))
+    plan = json.loads(found.plan_file.read_text())
+    found.plan_file.write_text(json.dumps({**plan, "trials": []}))
+    refill(found, backend)
+    work_off(found, backend)
+    later = [point.trial_ids[0] for point in points_of(found)[1:]]
+    assert [run_of(found, name).read_status().state for name in later] == ["completed"] * 2
+    assert sorted(path.name for path in found.trials.iterdir()) == sorted(later)
