@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deit_core.run_dir import RunDir
 from launcher.backends.base import Backend
@@ -13,6 +13,7 @@ from launcher.locks import locked
 from launcher.observe import ACTIVE, Observation, owner_of
 from launcher.repair import surviving_status
 from launcher.request import read_request
+from launcher.search.records import SearchDir
 from launcher.sweep_dir import SweepDir
 
 
@@ -26,12 +27,15 @@ class Held:
     """Ids of the others in their jobs."""
     running: tuple[str, ...] = ()
     """Of all these, those that ran: they save before they wait."""
+    search: bool = False
+    """Whether a search asks for nothing more now, or may ask again."""
 
 
 def pause(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | None) -> Held:
     """Keep trials that wait from running; those that run save, and wait too.
 
-    Whole jobs are held, with all trials that share them.
+    Whole jobs are held, with all trials that share them. A search all of which is paused asks for
+    nothing, also where a trial that runs ends before it is held.
 
     Args:
         sweep_dir: the sweep.
@@ -42,6 +46,7 @@ def pause(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | No
         LaunchError: a scheduler does not answer.
         RunDirError: a run directory, or the queue, cannot be read or written.
     """
+    search = trial_ids is None and _pause_search(sweep_dir)
     seen = observe_sweep(sweep_dir, read_request(sweep_dir), backend)
     require_answers(_chosen(seen, trial_ids).values(), backend)
     targets = {
@@ -52,11 +57,25 @@ def pause(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | No
     jobs = jobs_by_owner(targets.values(), backend)
     for each in jobs:
         each.owner.hold(each.ids)
-    return _held(targets, jobs, seen)
+    return replace(_held(targets, jobs, seen), search=search)
+
+
+def _pause_search(sweep_dir: SweepDir) -> bool:
+    """Let a search ask for nothing more; whether there is one that might have."""
+    search_dir = SearchDir(sweep_dir)
+    if not search_dir.exists():
+        return False
+    with locked(sweep_dir.lock_file):  # nobody is asking meanwhile
+        if search_dir.is_stopped():
+            return False
+        search_dir.pause()
+    return search_dir.read_ended() is None
 
 
 def resume(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | None) -> Held:
     """Let paused trials run again, with all trials that share their jobs.
+
+    A search all of which is resumed may ask again; see `launcher.search.refill.go_on`.
 
     Args:
         sweep_dir: the sweep.
@@ -74,7 +93,14 @@ def resume(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | N
     for each in jobs:  # before they are released: nobody else writes then
         _forget_pause(RunDir(path) for path in each.run_dirs if path.is_dir())
         each.owner.release(each.ids)
-    return _held(targets, jobs, seen)
+    search = trial_ids is None and _resume_search(sweep_dir)
+    return replace(_held(targets, jobs, seen), search=search)
+
+
+def _resume_search(sweep_dir: SweepDir) -> bool:
+    """Let a search ask again; whether it was paused and has more to ask."""
+    search_dir = SearchDir(sweep_dir)
+    return search_dir.resume() and search_dir.read_ended() is None
 
 
 def throttle(sweep_dir: SweepDir, backend: Backend, most: int | None) -> None:

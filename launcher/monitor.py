@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from launcher.trial_dirs import own_paths
 
 STATUS_SCHEMA_VERSION = 1
 """Raised when a field of `status --json` changes its meaning or goes away."""
+STALLED_AFTER_S = 60.0
+"""A search of which nothing is heard for so long has been left; a refill takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Snapshot:
     rows: tuple[Row, ...]
     search: SearchProgress | None = None
     """Of a search: how far it is."""
+    quiet_s: float = 0.0
+    """Since anything has happened, as far as files tell."""
 
     def counts(self) -> dict[str, int]:
         """Number of trials by state."""
@@ -109,7 +114,11 @@ class Snapshot:
     def asks(self) -> bool:
         """Whether a search is to ask for more points as soon as it can."""
         paused = any(row.held for row in self.rows)
-        return self.search is not None and self.search.ended is None and not paused
+        return self.search is not None and self.search.asks and not paused
+
+    def stalls(self) -> bool:
+        """Whether a search is to ask for more points, and nobody seems to."""
+        return self.asks() and not self.busy() and self.quiet_s >= STALLED_AFTER_S
 
     def all_completed(self) -> bool:
         """Whether every trial has a result."""
@@ -137,6 +146,7 @@ class Monitor:
         self.searched = SearchDir(sweep_dir).exists()
         """Whether the sweep is a search, whose trials become more."""
         self._completed: dict[str, Row] = {}
+        self._alive_unix_s = 0.0
 
     def look(self) -> Snapshot:
         """The sweep now. Raises RunDirError when the sweep folder itself cannot be read."""
@@ -155,7 +165,16 @@ class Monitor:
                     self._completed[planned.trial_id] = row
             rows.append(row)
         plan = self.plan
-        return Snapshot(plan.sweep, self.sweep_dir.path, plan.axes, tuple(rows), search)
+        quiet_s = max(0.0, now - self._last_sign(seen.values()))
+        return Snapshot(plan.sweep, self.sweep_dir.path, plan.axes, tuple(rows), search, quiet_s)
+
+    def _last_sign(self, seen: Iterable[Observation]) -> float:
+        """When a trial was last heard of, or trials were added, as Unix time."""
+        beats = [one.status.heartbeat_unix_s or 0.0 for one in seen]
+        with contextlib.suppress(FileNotFoundError):
+            beats.append(self.sweep_dir.plan_file.stat().st_mtime)
+        self._alive_unix_s = max(self._alive_unix_s, *beats, 0.0)
+        return self._alive_unix_s
 
 
 def _row(planned: PlannedTrial, seen: Observation, now: float) -> Row:

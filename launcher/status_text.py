@@ -60,6 +60,11 @@ def print_snapshot(snapshot: Snapshot, console: Console, by: str | None = None) 
     lines = [f"{snapshot.sweep}: {counts(snapshot.shown_counts())}", f"folder: {snapshot.path}"]
     if snapshot.search is not None:
         lines.append(str(snapshot.search))
+    if snapshot.stalls():
+        lines.append(
+            f"nothing runs, and nobody has asked for {duration(snapshot.quiet_s)}: the same "
+            f"`deit-launch sweep …` goes on; search/refill.log may say why"
+        )
     print_lines(console, lines)
     if by is not None:
         _print_by(groups, by, console)

@@ -5,6 +5,7 @@
     cancel/<tag>         a request to stop it
     hold/<tag>           a request to keep it from running; taken back by `resume`
     throttle/<sweep>     most jobs of a sweep at the same time, where that was changed since
+    refill/<sweep>.json  a search that is to go on, with a job of it; gone when it has
     env/<digest>.json    environment of a submitter, for its eyes only; gone with the last job
     alive/<tag>          locked by the job's own processes for as long as one of them lives
     pid/<tag>            process id, written by the job itself before it becomes the trainer
@@ -90,6 +91,7 @@ class JobQueue:
         self.cancels = self.path / "cancel"
         self.holds = self.path / "hold"
         self.throttles = self.path / "throttle"
+        self.to_refill = self.path / "refill"
         self.alive = self.path / "alive"
         self.pids = self.path / "pid"
         self.environments = self.path / "env"
@@ -190,11 +192,30 @@ class JobQueue:
         return found
 
     def to_move(self) -> bool:
-        """Whether there is any job but those that wait and are held."""
+        """Whether there is anything to do but for jobs that wait and are held."""
         held = self.held()
-        return any(
+        return bool(self.refills()) or any(
             tag not in held or self.read_progress(tag).state == "running" for tag in self.tags()
         )
+
+    def refills(self) -> set[str]:
+        """Sweeps of searches that are to go on. Raises RunDirError."""
+        files = (name for name in _names(self.to_refill) if name.endswith(".json"))
+        return {name.removesuffix(".json") for name in files}
+
+    def write_refill(self, group: str, job: QueuedJob) -> None:
+        """A search is to go on, with jobs like this one. Raises RunDirError."""
+        write_json(self.to_refill / f"{group}.json", job.model_dump(mode="json"), durable=False)
+
+    def read_refill(self, group: str) -> QueuedJob:
+        """What its next jobs are like. Raises RunDirError or SchemaError."""
+        path = self.to_refill / f"{group}.json"
+        return QueuedJob.from_json(read_json(path), str(path))
+
+    def remove_refill(self, group: str) -> None:
+        """It has gone on, or need not."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.to_refill / f"{group}.json")
 
     def remove(self, tag: str) -> None:
         """Forget a job that has ended; its own file goes before requests about it."""

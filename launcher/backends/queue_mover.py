@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deit_core.errors import DeitError, RunDirError, SchemaError
+from deit_core.errors import DeitError, SchemaError
 from deit_core.run_dir import RunDir
 from launcher.attempts import Cause
 from launcher.backends.endings import (
@@ -28,9 +28,9 @@ from launcher.backends.endings import (
 )
 from launcher.backends.job_queue import JobQueue, QueuedJob
 from launcher.backends.progress import JobProgress
+from launcher.backends.refills import Refills
 from launcher.locks import locked
 from launcher.observe import DependencyState, dependency_state
-from launcher.search.hook import goes_on, refill_later
 from launcher.siblings import attempts_beside, should_stop_sweep
 
 TICK_S = 0.2
@@ -65,8 +65,7 @@ class QueueMover(ABC):
         self._jobs_of: Counter[str] = Counter()
         """How many jobs of each sweep have a place now."""
         self._full = False
-        self._departed: dict[str, QueuedJob] = {}
-        """A job of each sweep of which one has left the queue."""
+        self.refills = Refills(queue, log)
 
     @abstractmethod
     def _has_place(self, live: LiveJob) -> bool:
@@ -85,7 +84,7 @@ class QueueMover(ABC):
         """Called before jobs are started, with those that have a place."""
 
     def tick(self) -> bool:
-        """One pass over the queue; whether any job is left but those that wait and are held."""
+        """One pass over the queue; whether anything is left but jobs that wait and are held."""
         self._load()
         self._cancelled = self.queue.cancelled()
         self._held = self.queue.held()
@@ -96,10 +95,14 @@ class QueueMover(ABC):
             if self.jobs[tag].progress.state == "queued":
                 self._drop(tag, "cancelled before it ran")
         self._start_jobs()
-        self._refill_searches()
-        return bool(self._unreadable) or any(
-            live.progress.state == "running" or tag not in self._held
-            for tag, live in self.jobs.items()
+        self.refills.tick()
+        return (
+            bool(self._unreadable)
+            or self.refills.wait()
+            or any(
+                live.progress.state == "running" or tag not in self._held
+                for tag, live in self.jobs.items()
+            )
         )
 
     def _load(self) -> None:
@@ -118,6 +121,7 @@ class QueueMover(ABC):
                         self.log(f"job {tag}: {error}; it is tried again")
         for live in sorted(added, key=lambda live: (live.job.submitted_unix_s, live.job.tag)):
             self.jobs[live.job.tag] = live
+            self.refills.know(live.job)
 
     def _guarded(self, act: Callable[[str, LiveJob], None], tag: str, live: LiveJob) -> None:
         """One job whose files fail must not stop the others.
@@ -140,20 +144,10 @@ class QueueMover(ABC):
 
     def _drop(self, tag: str, why: str) -> None:
         self.log(f"job {tag}: {why}")
-        self.queue.remove(tag)
         live = self.jobs.pop(tag, None)
         if live is not None:
-            self._departed[live.job.group] = live.job
-
-    def _refill_searches(self) -> None:
-        """Let those who know what to search put more into the queue."""
-        departed, self._departed = self._departed, {}
-        for group, job in departed.items():
-            try:
-                if goes_on(self.queue.path.parent, group):
-                    refill_later(self.queue.path.parent, job)
-            except RunDirError as error:
-                self.log(f"sweep {group}: {error}; the search goes on when its next job has ended")
+            self.refills.job_left(live.job)  # first: this process may die here
+        self.queue.remove(tag)
 
     # running jobs ---------------------------------------------------------------------------
 
@@ -281,6 +275,7 @@ def leave(mover: QueueMover, runner_lock: int) -> bool:
         if mover.tick():
             return False
         held = f"{len(mover.jobs)} jobs are paused" if mover.jobs else "the queue is empty"
+        mover.refills.give_up()
         log_line(f"runner {os.getpid()} leaves: {held}")
         if not mover.jobs:
             queue.forget_submitters()

@@ -101,7 +101,7 @@ def pause(trials: Trials = None, all_: Every = False, sweep: SweepOption = None)
     sweep_dir = open_sweep(sweep)
     chosen = choose(sweep_dir, trials, all_, "--all")
     held = pause_trials(sweep_dir, sweep_backend(sweep_dir), chosen)
-    if not held.asked:
+    if not held.asked and not held.search:
         typer.echo("nothing to pause: no trial that was asked for runs or waits")
         return
     _print_held("paused", held)
@@ -123,7 +123,7 @@ def resume(trials: Trials = None, all_: Every = False, sweep: SweepOption = None
     backend = sweep_backend(sweep_dir)
     held = resume_trials(sweep_dir, backend, chosen)
     go_on(sweep_dir, backend)
-    if not held.asked:
+    if not held.asked and not held.search:
         typer.echo("nothing to resume: no trial that was asked for is paused")
         return
     _print_held("resumed", held)
@@ -155,7 +155,10 @@ def throttle(
 
 
 def _print_held(word: str, held: Held) -> None:
-    typer.echo(f"{word}: {_named(held.asked)}")
+    if held.search:
+        typer.echo(f"{word}: the search for more points")
+    if held.asked:
+        typer.echo(f"{word}: {_named(held.asked)}")
     if held.beside:
         typer.echo(f"{word} with them, as they share their jobs: {_named(held.beside)}")
 

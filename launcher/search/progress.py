@@ -19,13 +19,22 @@ class SearchProgress:
     """To be tried in all."""
     ended: str | None = None
     """Why no more are asked for; null while more are."""
+    paused: bool = False
+    """Whether none are asked for until `deit-launch resume --all`."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether more points are to be asked for as soon as there is room."""
+        return self.ended is None and not self.paused
 
     def __str__(self) -> str:
         line = (
             f"search by {self.method} for {' and '.join(self.objective)}: "
             f"{self.asked} of {self.points} points asked"
         )
-        return line if self.ended is None else f"{line}; no more: {self.ended}"
+        if self.ended is not None:
+            return f"{line}; no more: {self.ended}"
+        return f"{line}; paused: no more until `deit-launch resume --all`" if self.paused else line
 
 
 def read_progress(sweep_dir: SweepDir) -> SearchProgress | None:
@@ -40,4 +49,5 @@ def read_progress(sweep_dir: SweepDir) -> SearchProgress | None:
         asked=search_dir.count_points(),
         points=record.budget,
         ended=None if ended is None else ended.reason,
+        paused=search_dir.is_paused(),
     )

@@ -3,6 +3,7 @@
 `<sweep>/search/search.json`    SearchRecord: all that is needed to ask, from any machine
 `<sweep>/search/points/<n>.json`  PointRecord: made once, by whoever asked first
 `<sweep>/search/ended.json`     why no more is asked, if so
+`<sweep>/search/paused`         is there while the user has paused it
 `<sweep>/search/lease`          held while somebody asks
 `<sweep>/search/refill.log`     what those said who asked without a terminal
 """
@@ -115,10 +116,12 @@ class SearchDir:
     """The search of one sweep folder; constructing it touches nothing on disk."""
 
     def __init__(self, sweep_dir: SweepDir) -> None:
+        self.sweep_dir = sweep_dir
         self.path = sweep_dir.path / "search"
         self.search_file = self.path / "search.json"
         self.points = self.path / "points"
         self.ended_file = self.path / "ended.json"
+        self.paused_file = self.path / "paused"
         self.lease_file = self.path / "lease"
         self.log_file = self.path / "refill.log"
 
@@ -184,6 +187,28 @@ class SearchDir:
         """Write down that no more is asked. Raises RunDirError."""
         record = EndedRecord(reason=reason, stopped=stopped)
         write_json(self.ended_file, record.model_dump(mode="json"))
+
+    def is_stopped(self) -> bool:
+        """Whether the user has stopped or paused it. Raises RunDirError or SchemaError."""
+        ended = self.read_ended()
+        return self.is_paused() or (ended is not None and ended.stopped)
+
+    def is_paused(self) -> bool:
+        """Whether the user has paused it."""
+        return self.paused_file.exists()
+
+    def pause(self) -> None:
+        """Ask for nothing, and go on with nothing, until it is resumed. Raises RunDirError."""
+        write_atomic(self.paused_file, b"")
+
+    def resume(self) -> bool:
+        """Take back a pause; whether there was one. Raises RunDirError."""
+        with one_line_errors("go on with the search"):
+            try:
+                self.paused_file.unlink()
+            except FileNotFoundError:
+                return False
+        return True
 
     def reopen(self) -> None:
         """Ask again. Raises RunDirError."""

@@ -1,11 +1,13 @@
-"""Go on with a search: `python -m launcher.search.refill SWEEP_DIR COMMAND…`.
+"""Go on with a search: `python -m launcher.search.refill [--ray-address A] SWEEP_DIR COMMAND…`.
 
 Whoever moves jobs starts this when one has ended, with the trainer that it ran. It may be started
-by many at once and killed anywhere: whatever it leaves undone, the next one does.
+by many at once and killed anywhere: whatever it leaves undone, the next one does. Its exit code is
+not 0 where a next one has to.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
@@ -26,27 +28,38 @@ _MOST_OUTRUN = 5
 
 def main() -> int:
     """Refill one sweep; the exit code is 2 where the user has to do something."""
-    folder, *command = sys.argv[1:]
-    sweep_dir = SweepDir(Path(folder).resolve())
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ray-address")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    given = parser.parse_args()
+    sweep_dir = SweepDir(given.folder.resolve())
     try:
         name = sweep_dir.read_plan().backend or "local"
-        go_on(sweep_dir, open_backend(name, sweep_dir.runs, command))
+        backend = open_backend(name, sweep_dir.runs, given.command, ray_address=given.ray_address)
+        if not go_on(sweep_dir, backend):
+            return 1
     except UserError as error:
         sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} error: {error}\n")
         return 2
     return 0
 
 
-def go_on(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> None:
-    """Refill, and again if somebody was faster. Raises UserError; see `refill`."""
+def go_on(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> bool:
+    """Refill, and again if somebody was faster; False where somebody was again and again.
+
+    Raises:
+        UserError: see `refill`.
+    """
     search_dir = SearchDir(sweep_dir)
     if not search_dir.exists():
-        return
+        return True
     with _folder(search_dir.read_search().cwd):
         for _ in range(_MOST_OUTRUN):
             with contextlib.suppress(OutrunError):
                 refill(sweep_dir, backend, room)
-                return
+                return True
+    return False
 
 
 @contextlib.contextmanager

@@ -38,7 +38,9 @@ from launcher.search.lease import Lease
 from launcher.search.progress import read_progress
 from launcher.search.records import SearchDir
 from launcher.snapshot import take_snapshot
+from launcher.status_text import print_snapshot
 from launcher.sweep import load_sweep
+from launcher.text import open_console
 
 RANDOM = "{method: random, trials: 6}"
 
@@ -422,6 +424,39 @@ def test_a_paused_search_asks_for_nothing_until_it_may_go_on(runs, backend, tmp_
     assert trained(sweep_dir) == [1] * 6
 
 
+@pytest.mark.parametrize("by", ["resume", "sweep"])
+def test_a_search_is_paused_also_where_its_trials_end_before_they_are(runs, backend, tmp_path, by):
+    file = write_search(tmp_path, RANDOM)
+    sweep_dir = sweep(runs, file, backend)
+    assert pause(sweep_dir, backend, None).search
+    while backend.work():
+        refill(sweep_dir, backend)
+    assert len(points_of(sweep_dir)) == 2
+    look = Monitor(sweep_dir, backend).look()
+    assert look.settled()
+    assert "paused: no more until `deit-launch resume --all`" in str(look.search)
+    if by == "sweep":
+        sweep(runs, file, backend)
+    else:
+        assert resume(sweep_dir, backend, None).search
+        refill(sweep_dir, backend)
+    work_off(sweep_dir, backend)
+    assert trained(sweep_dir) == [1] * 6
+
+
+def test_status_says_so_where_nobody_asks_any_more(runs, backend, tmp_path, capsys):
+    sweep_dir = sweep(runs, write_search(tmp_path, RANDOM), backend)
+    while backend.work():
+        pass  # whoever should have gone on was killed
+    assert not Monitor(sweep_dir, backend).look().stalls()
+    os.utime(sweep_dir.plan_file, (0, 0))
+    for folder in sweep_dir.trials.iterdir():
+        run = run_of(sweep_dir, folder.name)
+        run.write_status(run.read_status().model_copy(update={"heartbeat_unix_s": 1.0}))
+    print_snapshot(Monitor(sweep_dir, backend).look(), open_console())
+    assert "nothing runs, and nobody has asked for " in capsys.readouterr().out
+
+
 def test_a_retried_trial_stays_part_of_its_search(runs, backend, tmp_path):
     behave(runs, diverge={"distill.kind": ["hard"]})
     file = write_search(tmp_path, "{method: random, trials: 8}", space=CONDITIONAL)
@@ -545,6 +580,7 @@ def test_status_says_how_far_the_search_is(runs, backend, tmp_path):
         "asked": 2,
         "points": 3,
         "ended": None,
+        "paused": False,
     }
     work_off(sweep_dir, backend)
     look = Monitor(sweep_dir, backend).look()

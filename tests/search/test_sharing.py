@@ -105,3 +105,13 @@ def test_a_warm_start_passes_over_values_between_the_steps(runs, backend, tmp_pa
     [warm] = SearchDir(found).read_search().warm
     assert warm.params == {"augment.strength": 0.6}
     assert work_off(found, backend) == 3
+
+
+def test_trials_that_another_sweep_trains_take_no_slot_of_a_search(runs, backend, tmp_path):
+    sweep(runs, write_search(tmp_path, "{method: random, trials: 12}", name="one"), backend)
+    second = sweep(
+        runs, write_search(tmp_path, "{method: random, trials: 12}", name="two"), backend
+    )
+    assert sorted(links(second)) == [False, True, True]
+    assert work_off(second, backend) >= 10
+    assert states_of(second) == ["completed"] * 12

@@ -15,7 +15,6 @@ from pathlib import Path
 from launcher.backends.job_queue import JobQueue
 from launcher.backends.queue_mover import leave, log_line, take_over
 from launcher.backends.ray.cluster import (
-    ADDRESS_VARIABLE,
     LOCAL,
     ClusterRecord,
     auth_environment,
@@ -58,14 +57,13 @@ def run(queue: JobQueue, runner_lock: int) -> None:
     take_over(runner_lock)
     cluster = read_cluster(queue)
     os.environ.update(_QUIET | auth_environment(os.environ))
-    # What this process starts in turn, such as what goes on with a search, is for this cluster.
-    os.environ[ADDRESS_VARIABLE] = cluster.address or LOCAL
     attach(cluster)
     import ray
 
     from launcher.backends.ray.tuning import tune_jobs
 
     mover = RayMover(queue, nodes=ray.nodes, log=log_line)
+    mover.refills.options = ("--ray-address", cluster.address or LOCAL)
     storage = queue.path / "tune"
     shutil.rmtree(storage, ignore_errors=True)
     tune_jobs(mover, lambda: leave(mover, runner_lock), storage)
