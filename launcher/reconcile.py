@@ -96,6 +96,7 @@ def reconcile(
             check_inputs(item.trial for item in plan.actions if item.action in STARTS)
             if earlier is not None and request.search is not None:
                 SearchDir(sweep_dir).reopen()
+                SearchDir(sweep_dir).resume()
             paths = _create(sweep_dir, growth)
             created_utc = earlier.created_utc if earlier else _now_utc()
             record = growth.request.record(created_utc, backend.name)
@@ -127,8 +128,7 @@ def refill(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> Ou
     if not search_dir.exists():
         return None
     with locked(sweep_dir.lock_file), asking(sweep_dir, search_dir.read_search()):
-        ended = search_dir.read_ended()
-        if ended is not None and ended.stopped:
+        if search_dir.is_stopped():
             return None
         request = read_request(sweep_dir)
         request = replace(request, resources=backend.settle(request.resources))
@@ -231,8 +231,10 @@ def _warmed(request: Request, runs: Path, sweep_dir: SweepDir) -> Request:
         return request
     from launcher.search.warm import find_warm
 
-    warm = find_warm(request.search, runs, sweep_dir.path)
-    return replace(request, search=request.search.model_copy(update={"warm": warm}))
+    warm, notes = find_warm(request.search, runs, SearchDir(sweep_dir))
+    expansion = replace(request.expansion, notes=(*request.expansion.notes, *notes))
+    search = request.search.model_copy(update={"warm": warm})
+    return replace(request, search=search, expansion=expansion)
 
 
 def _refuse_damaged(observations: Mapping[str, Observation]) -> None:

@@ -6,7 +6,7 @@ not searched is equal, whatever decides a trial's identity.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from launcher.fields import value_at
 from launcher.observe import has_result
 from launcher.search.ask import expand_point
 from launcher.search.outcomes import mean_of, violations
-from launcher.search.records import SearchRecord, WarmRecord
+from launcher.search.records import SearchDir, SearchRecord, WarmRecord
 from launcher.search.space import Parameter, Values
 from launcher.sweep_dir import SweepDir, sweep_folders
 from launcher.text import listing
@@ -39,44 +39,85 @@ class _OutsideError(Exception):
     """A value that the space does not have."""
 
 
-def find_warm(record: SearchRecord, runs: Path, own: Path) -> tuple[WarmRecord, ...]:
+def find_warm(
+    record: SearchRecord, runs: Path, own: SearchDir
+) -> tuple[tuple[WarmRecord, ...], tuple[str, ...]]:
     """Finished points of other sweeps, by the start of `search.warm_start`.
+
+    What an earlier call has learnt is kept where its sweep has been deleted since.
 
     Args:
         record: what is searched.
         runs: the folder of all sweeps.
-        own: the sweep's own folder, whose points it knows anyway.
+        own: the search as it is so far, whose points it knows anyway.
+
+    Returns:
+        The points, and what a user should know.
 
     Raises:
-        LaunchError: a sweep is named that the runs folder does not have.
+        LaunchError: a sweep is named that the runs folder does not have, and never had.
+        RunDirError, SchemaError: files of the search that cannot be read.
     """
     wanted = record.search.warm_start
     if wanted is False:
-        return ()
+        return (), ()
+    before = own.read_search() if own.exists() else None
+    earlier = before.search.warm_start if before is not None else False
+    folders = [f for f in reversed(sweep_folders(runs)) if f.name != own.path.parent.name]
+    gone: list[str] = []
+    if wanted is not True:
+        folders, gone = _named(folders, wanted, () if isinstance(earlier, bool) else earlier)
+    learnt = () if before is None else _learnt_before(record, before)
+    mine = {name for point in own.read_points() for name in point.trial_ids}
+    found = {
+        warm.trial_ids: warm
+        for warm in (*learnt, *_points(record, _finished_in(folders)))
+        if mine.isdisjoint(warm.trial_ids)
+    }
+    return tuple(found.values()), tuple(
+        f"search.warm_start: there is no sweep {name!r} any more; what was learnt from it is kept"
+        for name in gone
+    )
+
+
+def _named(
+    folders: Sequence[Path], names: Collection[str], earlier: Collection[str]
+) -> tuple[list[Path], list[str]]:
+    """Sweep folders of these names, and names of sweeps that an earlier call has still found."""
+    known = {folder: {folder.name, _sweep_name(folder)} for folder in folders}
+    gone = [name for name in names if not any(name in each for each in known.values())]
+    for name in gone:
+        if name not in earlier:
+            there = listing(folder.name for folder in folders) or "none"
+            raise LaunchError(
+                f"search.warm_start: there is no sweep {name!r} in the runs folder; it has {there}"
+            )
+    return [folder for folder, each in known.items() if each & set(names)], gone
+
+
+def _learnt_before(record: SearchRecord, before: SearchRecord) -> tuple[WarmRecord, ...]:
+    """What an earlier call of the same search has learnt, as far as this one asks for it too."""
+    wanted, earlier = record.search.warm_start, before.search.warm_start
+    asked = wanted is True or (
+        not isinstance(wanted, bool)
+        and not isinstance(earlier, bool)
+        and set(earlier) <= set(wanted)
+    )
+    bounds = {str(bound) for bound in record.search.bounds}
+    return tuple(one for one in before.warm if asked and one.violations.keys() == bounds)
+
+
+def _finished_in(folders: Iterable[Path]) -> dict[str, _Finished]:
+    """Finished trials by id."""
     finished: dict[str, _Finished] = {}
-    for folder in _chosen(runs, own, () if wanted is True else wanted):
+    for folder in folders:
         for run in _finished_trials(folder):
             if len(finished) >= MOST_TRIALS:
                 break
             read = None if run.path.name in finished else _read(run)
             if read is not None:
                 finished[run.path.name] = read
-    return tuple(_points(record, finished))
-
-
-def _chosen(runs: Path, own: Path, names: Collection[str]) -> list[Path]:
-    """Sweep folders, newest first: all, or those of these names."""
-    folders = [folder for folder in reversed(sweep_folders(runs)) if folder.name != own.name]
-    if not names:
-        return folders
-    named = {folder: {folder.name, _sweep_name(folder)} for folder in folders}
-    for name in names:
-        if not any(name in known for known in named.values()):
-            there = listing(folder.name for folder in folders) or "none"
-            raise LaunchError(
-                f"search.warm_start: there is no sweep {name!r} in {runs}; it has {there}"
-            )
-    return [folder for folder, known in named.items() if known & set(names)]
+    return finished
 
 
 def _sweep_name(folder: Path) -> str:

@@ -14,8 +14,11 @@ from search_support import (
     write_search,
 )
 
-from launcher.reconcile import refill
+from launcher.errors import LaunchError
+from launcher.reconcile import reconcile, refill
+from launcher.request import request_of
 from launcher.search.records import SearchDir
+from launcher.sweep import load_sweep
 
 RANDOM = "{method: random, trials: 3}"
 
@@ -58,3 +61,51 @@ def test_a_point_whose_values_make_another_trial_by_now_has_failed(runs, tmp_pat
     later = [point.trial_ids[0] for point in points_of(found)[1:]]
     assert [run_of(found, name).read_status().state for name in later] == ["completed"] * 2
     assert sorted(path.name for path in found.trials.iterdir()) == sorted(later)
+
+
+# what it learns from other sweeps ---------------------------------------------------------------
+
+DEPTHS = "{model.depth: [2, 3, 4, 5]}"
+
+
+def grid(folder, name, axes):
+    (folder / "student.yaml").write_text(STUDENT)
+    path = folder / f"{name}.yaml"
+    path.write_text(f"name: {name}\nbase: student.yaml\nseeds: [0]\naxes: {axes}\n")
+    return path
+
+
+def trained_grid(runs, folder, backend, axes):
+    made = sweep(runs, grid(folder, "g", axes), backend)
+    while backend.work():
+        pass
+    return made
+
+
+def learnt(sweep_dir):
+    return [warm.params["model.depth"] for warm in SearchDir(sweep_dir).read_search().warm]
+
+
+def test_its_own_points_in_another_sweep_are_not_told_twice(runs, backend, tmp_path):
+    search = "{method: random, trials: 2, warm_start: true}"
+    file = write_search(tmp_path, search, space=DEPTHS)
+    found = sweep(runs, file, backend)
+    work_off(found, backend)
+    trained_grid(runs, tmp_path, backend, "{model.depth: [2, 3, 4, 5]}")
+    sweep(runs, file, backend)
+    own = {point.params["model.depth"] for point in points_of(found)}
+    assert sorted(learnt(found)) == sorted({2, 3, 4, 5} - own)
+
+
+def test_what_was_learnt_stays_when_its_sweep_is_deleted(runs, backend, tmp_path):
+    gone = trained_grid(runs, tmp_path, backend, "{model.depth: [2]}")
+    search = "{method: random, trials: 2, warm_start: g}"
+    file = write_search(tmp_path, search, space=DEPTHS)
+    found = sweep(runs, file, backend)
+    shutil.rmtree(gone.path)
+    again = reconcile(runs, request_of(load_sweep(file)), backend)
+    assert learnt(found) == [2]
+    assert any("no sweep 'g' any more; what was learnt" in note for note in again.plan.notes)
+    file.write_text(file.read_text().replace("warm_start: g", "warm_start: [g, h]"))
+    with pytest.raises(LaunchError, match="there is no sweep 'h'"):
+        sweep(runs, file, backend)
