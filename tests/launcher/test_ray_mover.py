@@ -196,3 +196,17 @@ def test_idle_is_who_runs_and_has_nothing_to_hand_out(driver, run):
     driver.mover.next_attempt()
     assert driver.mover.is_idle(0.0)
     assert not driver.mover.is_idle(60.0)
+
+
+def test_an_attempt_whose_trial_cannot_be_read_says_how_it_ended(tmp_path, run, monkeypatch):
+    pytest.importorskip("ray")
+    from launcher.backends.ray import trainable
+
+    said = []
+    monkeypatch.setattr(trainable, "_report", lambda news, values=None: said.append((news, values)))
+    run.status_file.write_text("{")
+    queue = JobQueue(tmp_path / ".ray")
+    trainable.train_attempt({"queue": str(queue.path), "tag": "one", "run_dirs": [str(run.path)]})
+    [(news, values)] = said
+    assert (news.ended, news.exit_code) == (True, 127)
+    assert values == {"pruned": False}

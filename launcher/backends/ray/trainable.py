@@ -37,8 +37,15 @@ def train_attempt(config: Mapping[str, Any]) -> None:
         news = _train(queue, job, run_dirs)
     except (DeitError, OSError) as error:
         news = AttemptNews(ended=True, exit_code=127, complaint=str(error))
-    pruned = all(RunDir(path).read_status().state == "pruned" for path in run_dirs)
-    _report(news, {PRUNED: pruned})
+    _report(news, {PRUNED: _are_pruned(run_dirs)})
+
+
+def _are_pruned(run_dirs: Sequence[str]) -> bool:
+    """Whether all trials have left to their pruner; not where that cannot be read."""
+    try:
+        return all(RunDir(path).read_status().state == "pruned" for path in run_dirs)
+    except DeitError:
+        return False  # an exception would pass for a lost worker
 
 
 def _train(queue: JobQueue, job: QueuedJob, run_dirs: tuple[str, ...]) -> AttemptNews:
