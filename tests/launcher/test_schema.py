@@ -116,14 +116,16 @@ def test_examples_of_the_page_run(examples, text):
 
 @pytest.mark.parametrize("row", ROWS)
 def test_axes_of_the_page_run(examples, row):
-    trials = "search: {trials: 3}\n" if row.startswith("random") else ""
+    trials = "search: {trials: 3}\n" if row.startswith(("random", "search")) else ""
     text = DIGITS.replace("}}", "}, teacher: {name: r, pretrained: true}}")
-    assert expand(load_sweep(write(examples, f"{text}{trials}axes:\n  {row}\n"))).trials
+    sweep = load_sweep(write(examples, f"{text}{trials}axes:\n  {row}\n"))
+    assert expand(sweep).trials
+    assert (sweep.space is not None) == row.startswith("search")
 
 
 def test_the_page_has_its_examples():
     assert len(EXAMPLES) == 4
-    assert len(ROWS) == 5
+    assert len(ROWS) == 6
 
 
 def test_the_page_names_every_resource():
