@@ -56,7 +56,7 @@ class Lease:
         except OSError as error:
             raise RunDirError(f"cannot write {self.path}: {error.strerror}") from error
         try:
-            with self._renewed():
+            with self._renewed(token):
                 yield
         finally:
             self._give_up(token)
@@ -106,13 +106,15 @@ class Lease:
                 self.path.unlink()
 
     @contextlib.contextmanager
-    def _renewed(self) -> Iterator[None]:
-        """Touch the file again and again, from a thread of its own."""
+    def _renewed(self, token: str) -> Iterator[None]:
+        """Touch the file again and again, from a thread of its own; never another's."""
         over = threading.Event()
 
         def renew() -> None:
             while not over.wait(self.renew_s):
                 with contextlib.suppress(OSError):
+                    if self.path.read_text(encoding="utf-8") != token:
+                        return  # it was taken over, and its holder's death would not show
                     os.utime(self.path)
 
         thread = threading.Thread(target=renew, name="lease", daemon=True)

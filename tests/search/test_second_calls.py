@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import threading
 
 import pytest
+from launch_support import until
 from search_support import (
     STUDENT,
     TestBackend,
@@ -17,6 +19,7 @@ from search_support import (
 from launcher.errors import LaunchError
 from launcher.reconcile import reconcile, refill
 from launcher.request import request_of
+from launcher.search.lease import Lease
 from launcher.search.records import SearchDir
 from launcher.sweep import load_sweep
 
@@ -109,3 +112,12 @@ def test_what_was_learnt_stays_when_its_sweep_is_deleted(runs, backend, tmp_path
     file.write_text(file.read_text().replace("warm_start: g", "warm_start: [g, h]"))
     with pytest.raises(LaunchError, match="there is no sweep 'h'"):
         sweep(runs, file, backend)
+
+
+def test_a_lease_that_was_taken_over_is_not_kept_alive(tmp_path):
+    """By who was stopped for a while: if the new holder dies, others must see that."""
+    file = tmp_path / "lease"
+    with Lease(file, renew_s=0.01).held():
+        file.write_text("another")
+        until(lambda: not any(thread.name == "lease" for thread in threading.enumerate()))
+    assert file.read_text() == "another"
