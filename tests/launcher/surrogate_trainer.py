@@ -116,6 +116,8 @@ class Trial:
         before = self.run.read_status()
         done = len(self.run.read_metrics())
         self.status = StatusRecord(attempt=before.attempt + 1, total_steps=10 * self.epochs)
+        with open(self.run.path / "starts.log", "a", encoding="utf-8") as log:
+            log.write(f"{self.status.attempt} {os.environ.get('SLURM_JOB_ID', '-')}\n")
         self.write(
             state="running",
             pid=os.getpid(),
@@ -124,8 +126,6 @@ class Trial:
             step=done * STEPS_PER_EPOCH,
             epoch=float(done),
         )
-        with open(self.run.path / "starts.log", "a", encoding="utf-8") as log:
-            log.write(f"{self.status.attempt} {os.environ.get('SLURM_JOB_ID', '-')}\n")
         sys.stdout.write(f"training {self.run.path.name}\n")
         sys.stdout.flush()
         if self.happens("vanish"):
