@@ -14,6 +14,7 @@ from launcher.expand import Expansion, Trial, expand
 from launcher.pruning_check import resolve_pruner
 from launcher.repair import is_damaged
 from launcher.resources import Resources
+from launcher.search.identity import search_identity
 from launcher.search.records import SearchDir, SearchRecord
 from launcher.search.setup import measured_apart, search_record, timed_metrics
 from launcher.sweep import Sweep
@@ -44,7 +45,7 @@ class Request:
     def digest(self) -> str:
         """Identity of the sweep: its name and its set of trials, or what is searched."""
         if self.search is not None:
-            return sweep_hash(self.name, [self.search.identity])
+            return sweep_hash(self.name, [search_identity(self.search)])
         return sweep_hash(self.name, [trial.trial_id for trial in self.expansion.trials])
 
     @property

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections.abc import Mapping
@@ -19,9 +18,7 @@ from typing import Any
 
 from pydantic import Field
 
-from deit_core.config import parse_run_config
-from deit_core.errors import ConfigError, RunDirError
-from deit_core.identity import group_id_of
+from deit_core.errors import RunDirError
 from deit_core.records import Record
 from deit_core.run_dir import read_json, write_atomic, write_json
 from launcher.search.config import Search
@@ -61,24 +58,6 @@ class SearchRecord(Record):
     def base(self) -> dict[str, Any]:
         """The config that points are laid over."""
         return {**self.config, "seed": self.seeds[0]}
-
-    @property
-    def identity(self) -> str:
-        """What makes it this search and no other, as text; not its method, budget or pruner.
-
-        Points keep their worth when those change, so that the search goes on with them.
-        """
-        values = self.model_dump(mode="json", include={"space", "teacher", "seeds"})
-        objective = list(self.search.objective)
-        return json.dumps([values, objective, self._config_identity()], sort_keys=True)
-
-    def _config_identity(self) -> object:
-        """Of what is not searched; settings that cannot change a result are no part of it."""
-        staged = {} if self.teacher is None else {"teacher": {"trial": ""}}
-        try:
-            return group_id_of(parse_run_config({**self.base, **staged}))
-        except ConfigError:  # it needs a point to be whole
-            return self.config
 
     @property
     def budget(self) -> int:

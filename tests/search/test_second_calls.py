@@ -121,3 +121,37 @@ def test_a_lease_that_was_taken_over_is_not_kept_alive(tmp_path):
         file.write_text("another")
         until(lambda: not any(thread.name == "lease" for thread in threading.enumerate()))
     assert file.read_text() == "another"
+
+
+# what makes it the same search ------------------------------------------------------------------
+
+SIZES = "{optim.lr: {low: 1.0e-4, high: 1.0e-2, log: true}, model.num_heads: [2, 4]}"
+KINDS = "{optim.lr: {low: 1.0e-4, high: 1.0e-2, log: true}, distill.kind: [none, soft]}"
+
+
+HEADS_3 = ("num_heads: 2", "num_heads: 3")  # 64 is no multiple: it is whole only with a point
+WORKERS = ("digits,", "digits, workers: 3,")
+DROP = ("in_chans: 1}", "in_chans: 1, drop_rate: 0.1}")
+NONE = ("teacher:", "distill: {kind: none}\nteacher:")
+ALPHA = ("none}", "none, alpha: 0.3}")  # of no effect there, and at half of the points
+
+
+@pytest.mark.parametrize(
+    ("space", "both", "change", "same"),
+    [
+        (SIZES, DROP, WORKERS, True),
+        (SIZES, HEADS_3, WORKERS, True),
+        (SIZES, HEADS_3, DROP, False),
+        (KINDS, NONE, ALPHA, False),
+        (KINDS, NONE, WORKERS, True),
+    ],
+)
+def test_a_search_is_told_by_what_its_points_would_be(tmp_path, space, both, change, same):
+    def digest(text):
+        file = write_search(tmp_path, RANDOM, space=space)
+        (tmp_path / "student.yaml").write_text(text)
+        return request_of(load_sweep(file)).digest
+
+    text = STUDENT.replace(*both)
+    changed = text.replace(*change)
+    assert (digest(text) == digest(changed)) == same
