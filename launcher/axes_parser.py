@@ -220,18 +220,23 @@ def _draws(field: str, node: Node, search: Search) -> list[Setting]:
     return draw_choice(search, field, parse_settings(field, node))
 
 
-def _range_draws(field: str, node: Node, search: Search) -> list[Setting]:
+def parse_range(field: str, node: Node) -> Range:
+    """The bounds of a field. Raises SweepError."""
     given = node.plain()
     if "low" not in given or "high" not in given:
         raise SweepError(
             f"{field}: give `low` and `high`, or a list of values to choose from", node.location
         )
     try:
-        spec = Range.model_validate(given)
+        return Range.model_validate(given)
     except ValidationError as error:
         wrong = translate_errors(error, Range)[0]
         path = ".".join((field, *wrong.path))
         raise SweepError(f"{path}: {wrong.message}", node.where) from None
+
+
+def _range_draws(field: str, node: Node, search: Search) -> list[Setting]:
+    spec = parse_range(field, node)
     drawn = draw_range(search, field, spec)
     for value in drawn:
         problem = value_problem(field, value)

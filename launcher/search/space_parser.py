@@ -6,11 +6,14 @@ import graphlib
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
-from deit_core.config_checks import translate_errors
 from launcher.axes import same
-from launcher.axes_parser import check_field, parse_conditions, parse_options, parse_settings
+from launcher.axes_parser import (
+    check_field,
+    parse_conditions,
+    parse_options,
+    parse_range,
+    parse_settings,
+)
 from launcher.errors import SweepError
 from launcher.fields import overlap, value_at, value_problem
 from launcher.search.config import Range
@@ -65,16 +68,7 @@ def _choices(field: str, node: Node) -> tuple[Any, ...]:
 
 
 def _range(field: str, node: Node) -> Range:
-    given = node.plain()
-    if "low" not in given or "high" not in given:
-        raise SweepError(
-            f"{field}: give `low` and `high`, or a list of values to choose from", node.location
-        )
-    try:
-        spec = Range.model_validate(given)
-    except ValidationError as error:
-        wrong = translate_errors(error, Range)[0]
-        raise SweepError(f"{'.'.join((field, *wrong.path))}: {wrong.message}", node.where) from None
+    spec = parse_range(field, node)
     for value in (spec.low, spec.high):
         problem = value_problem(field, round(value) if spec.int else value)
         if problem is not None:
