@@ -27,7 +27,8 @@ demo: install
 test: install-dev
 	$(BIN)/python tests/run.py
 
-# One seed of `make chaos`; it takes minutes, so it is no part of `make test`.
+# Sweeps on clusters that fail: one seed of `make chaos`, and Ray's node and driver killed. It takes
+# minutes, so it is no part of `make test`.
 test-chaos: install-dev
 	$(BIN)/python -m pytest -m chaos
 

@@ -68,6 +68,7 @@ def nodes_of(run):
     return attempts[-1].nodes if attempts else ()
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(600)
 def test_a_node_and_the_driver_are_killed_and_nothing_is_lost(cluster, runs, tmp_path):
     """Four trials of two ranks on two nodes each: bit-equal to the same ranks left alone."""
