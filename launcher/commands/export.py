@@ -32,10 +32,13 @@ def export_optuna(
     from launcher.text import count
 
     sweep_dir = open_sweep(sweep)
-    counts = export_sweep(
+    exported = export_sweep(
         sweep_dir, sweep_backend(sweep_dir), to, objectives=objective or (), force=force
     )
     note_silence()
-    states = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
-    typer.echo(f"{count(counts.total(), 'trial')} written to {to} ({states})")
+    states = ", ".join(f"{number} {state}" for state, number in sorted(exported.states.items()))
+    typer.echo(f"{count(exported.states.total(), 'trial')} written to {to} ({states})")
+    if exported.unreported:
+        lacking = count(exported.unreported, "completed trial")
+        typer.echo(f"      {lacking} without an objective's value counted as fail")
     typer.echo(f"      optuna-dashboard {to}")

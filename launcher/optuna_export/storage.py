@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from launcher.optuna_export.trials import Goals
 
+_DATABASE_SUFFIXES = {".db", ".sqlite", ".sqlite3"}
+
 
 @dataclass(frozen=True)
 class Study:
@@ -51,7 +53,7 @@ def write_study(study: Study, target: str, *, force: bool) -> None:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if "://" not in target:
-        _replace(Path(target), study, _open_journal, force=force)
+        _replace(_journal_path(target), study, _open_journal, force=force)
         return
     url = _parse(target)
     if not url.drivername.startswith("sqlite"):
@@ -64,6 +66,18 @@ def write_study(study: Study, target: str, *, force: bool) -> None:
         return _open_database(url.set(database=str(path)).render_as_string(hide_password=False))
 
     _replace(Path(url.database), study, open_sqlite, force=force)
+
+
+def _journal_path(target: str) -> Path:
+    if not target:
+        raise LaunchError("--to names no storage; give sqlite:///study.db or a journal file's path")
+    path = Path(target)
+    if path.suffix in _DATABASE_SUFFIXES:
+        raise LaunchError(
+            f"{target} is a database's name, and a path alone is a journal's; give "
+            f"sqlite:///{target}, or a journal file's path such as {path.with_suffix('.log')}"
+        )
+    return path
 
 
 def _parse(target: str) -> Any:
@@ -85,11 +99,12 @@ def _replace(
     """Write a file beside its place, then move it there."""
     if path.is_dir():
         raise LaunchError(f"{path} is a folder; name a file")
+    if not path.parent.is_dir():
+        raise LaunchError(f"{path.parent} is no folder; make it first, or name a file elsewhere")
     if path.exists() and not force:
         raise LaunchError(f"{path} is there already; --force replaces it")
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     with one_line_errors("export the study"):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             _fill(open_storage(draft), study)
             with open(draft, "rb") as file:

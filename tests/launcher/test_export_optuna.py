@@ -268,13 +268,42 @@ def test_exporting_again_replaces_the_file_whole_or_not_at_all(grid, tmp_path, m
         (["--to", "postgresql://me:secret@h/d"], r"postgresql://me:\*\*\*@h/d cannot be opened"),
         (["--to", "sqlite://"], "sqlite:// names no file; give one"),
         (["--to", "."], r"\. is a folder; name a file"),
+        (["--to", ""], "--to names no storage; give sqlite:///study.db"),
+        (["--to", "p.db"], "p.db is a database's name.* give sqlite:///p.db"),
+        (["--to", "sqlite:///nodir/x.db"], "nodir is no folder; make it first"),
+        (["--to", "nodir/x.log"], "nodir is no folder; make it first"),
+        (
+            ["--to", "x.log", "--objective", "val_ema_top1"],
+            "no trial reports val_ema_top1: there is no average of weights where",
+        ),
         (
             ["--to", "x.log", "--objective", "speed"],
             "'speed' is no objective; choose from val_top1",
         ),
     ],
 )
-def test_a_storage_or_objective_that_cannot_be_used(grid, options, message):
+def test_a_storage_or_objective_that_cannot_be_used(grid, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
     code, _, error = call("export-optuna", grid, *options)
     assert code == 2
     assert re.match(message, error)
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_completed_trials_without_the_objective_are_counted_aloud(tmp_path):
+    sweep = Sweep(tmp_path / "runs" / "2026-01-01_s_0000")
+    sweep.add("alone", {"optim.lr": 1.0})
+    sweep.add("beside", {"optim.lr": 2.0})
+    path = sweep.write()
+    lone, beside = (RunDir(path / "trials" / trial.trial_id) for trial in sweep.trials)
+    beside.write_summary(summary(beside.path.name, 80.0).model_copy(update={"cohort_size": 2}))
+    out = export(path, tmp_path / "study.log", "--objective", "train_images_per_s")
+    assert "1 completed trial without an objective's value counted as fail" in out
+    lone.write_summary(summary(lone.path.name, 80.0).model_copy(update={"cohort_size": 2}))
+    target = ("--to", tmp_path / "study.log", "--objective", "train_images_per_s", "--force")
+    code, _, error = call("export-optuna", path, *target)
+    assert (code, error) == (
+        2,
+        "no trial reports train_images_per_s: none of 2 completed trials has it; "
+        "give another --objective",
+    )
