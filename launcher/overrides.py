@@ -11,6 +11,9 @@ from launcher.fields import field_problem, overlap, sections
 from launcher.layers import Tree, flatten, merge, nest
 from launcher.yaml_source import Node, parse_yaml
 
+_SECTIONS = {"resources": "max_parallel", "search": "trials"}
+"""Sections of a sweep file that are no part of the training config, each with one of its fields."""
+
 
 @dataclass(frozen=True)
 class Overrides:
@@ -19,6 +22,7 @@ class Overrides:
     tree: Tree
     """Fields of the training config."""
     resources: Tree
+    search: Tree
     seeds: Node | None = None
     fixed: Tree = field(default_factory=dict)
     """Every field or section that is set, by its dotted name."""
@@ -38,13 +42,14 @@ class Overrides:
 
 
 def parse_overrides(options: Sequence[str]) -> Overrides:
-    """Parse `distill.kind=soft`, `seeds=[0,1]`, `resources.nodes=2`; values are YAML.
+    """Parse `distill.kind=soft`, `seeds=[0,1]`, `search.trials=9`, `resources.nodes=2`; values are YAML.
 
     Raises:
         SweepError: no `=`, no such field, or a value that is not YAML.
     """
     tree: Tree = {}
     resources: Tree = {}
+    search: Tree = {}
     fixed: dict[str, Node] = {}
     seeds: Node | None = None
     for option in options:
@@ -55,12 +60,14 @@ def parse_overrides(options: Sequence[str]) -> Overrides:
             seeds = Node((value,), value.location)
         elif name.startswith("resources."):
             resources = merge(resources, nest({name.removeprefix("resources."): value}))
+        elif name.startswith("search."):
+            search = merge(search, nest({name.removeprefix("search."): value}))
         else:
             entry = nest({name: value})
             _check_fields(entry)
             tree = merge(tree, entry)
             fixed |= flatten(entry)
-    return Overrides(tree, resources, seeds, fixed)
+    return Overrides(tree, resources, search, seeds, fixed)
 
 
 def _parse(option: str) -> tuple[str, Node]:
@@ -90,10 +97,10 @@ def _check_fields(entry: Tree) -> None:
     for name, node in flatten(entry).items():
         if name in sections():
             continue  # a whole section: its value is checked with the config
-        if name == "resources":
-            problem = "is a section; name one of its fields, such as resources.max_parallel"
+        if name in _SECTIONS:
+            problem = f"is a section; name one of its fields, such as {name}.{_SECTIONS[name]}"
         else:
-            problem = field_problem(name, also=("seeds", "resources"))
+            problem = field_problem(name, also=("seeds", *_SECTIONS))
         if problem is not None:
             raise SweepError(f"{name}: {problem}", node.where)
 

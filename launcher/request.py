@@ -16,7 +16,7 @@ from launcher.repair import is_damaged
 from launcher.resources import Resources
 from launcher.search.identity import search_identity
 from launcher.search.records import SearchDir, SearchRecord
-from launcher.search.setup import measured_apart, search_record, timed_metrics
+from launcher.search.setup import checked_search, measured_apart, timed_metrics
 from launcher.sweep import Sweep
 from launcher.sweep_dir import SweepDir, sweep_hash
 from launcher.trial_dirs import Sharing
@@ -103,7 +103,7 @@ def _planned(trial: Trial) -> PlannedTrial:
 
 def request_of(sweep: Sweep) -> Request:
     """Expand a sweep file, or set up its search. Raises SweepError."""
-    search = None if sweep.space is None else search_record(sweep, sweep.space)
+    search = None if sweep.space is None else checked_search(sweep, sweep.space)
     resources, notes = sweep.resources, sweep.notes
     if search is not None:
         resources, apart = measured_apart(search.search, resources)

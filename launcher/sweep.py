@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,12 +76,13 @@ def load_sweep(path: Path, *, profile: str | None = None, overrides: Sequence[st
     _check_keys(document)
     over = profile_entries(document, profile)
     entries = apply_profile(document.entries, over)
+    options = parse_overrides(overrides)
+    entries = {**entries, "search": _with_options(entries.get("search"), options)}
     search = read_search(entries)
     varied = dict(section(entries, "axes"))
     block = varied.pop(SEARCHED, None)
     axes = parse_axes(varied, search)
     _check_set_and_axes(document.entries, over, axes)
-    options = parse_overrides(overrides)
     axes, notes = options.fix(axes)
     base = entries.get("base")
     layers = merge(load_base(base, path) if base else {}, nest(section(entries, "set")))
@@ -117,6 +118,15 @@ def load_sweep(path: Path, *, profile: str | None = None, overrides: Sequence[st
     )
 
 
+def _with_options(search: Node | None, options: Overrides) -> Node:
+    """`search:` with what `--set search.…` says."""
+    if search is None or search.value is None:
+        return Node(dict(options.search), Location("--set"))
+    if not isinstance(search.value, Mapping):
+        return search  # refused where it is read
+    return Node(merge(search.value, options.search), search.location, search.key)
+
+
 def load_config_as_sweep(path: Path, *, overrides: Sequence[str] = ()) -> Sweep:
     """Read one training config as a sweep of one trial.
 
@@ -126,6 +136,8 @@ def load_config_as_sweep(path: Path, *, overrides: Sequence[str] = ()) -> Sweep:
     document = load_yaml(path)
     tree = load_config_tree(path)
     options = parse_overrides(overrides)
+    if options.search:
+        raise SweepError("search: a training config alone has none", Location("--set"))
     return Sweep(
         name=_name(None, path),
         description="",

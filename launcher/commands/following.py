@@ -81,8 +81,11 @@ def _print_what_of_failed(trial_id: str, sweep_dir: SweepDir) -> None:
 
 def print_next(sweep_dir: SweepDir) -> None:
     """The commands that make something of results."""
+    from launcher.search.records import SearchDir
     from launcher.sweep_dir import LATEST
 
     folder = sweep_argument(sweep_dir) or f" {LATEST}"
+    if SearchDir(sweep_dir).exists():
+        typer.echo(f"best: deit-launch best{sweep_argument(sweep_dir)}")
     typer.echo(f"next: deit-report{folder}")
     typer.echo(f"      deit-launch tensorboard{sweep_argument(sweep_dir)}")

@@ -52,6 +52,8 @@ class Asker:
         self.storage = optuna.storages.InMemoryStorage()
         self.study = rebuild(record, outcomes, self.storage)
         self.next_number = max((one.point.number for one in outcomes), default=-1) + 1
+        self.refused: SweepError | None = None
+        """What is wrong with the latest point that was passed over as no valid config."""
         self._known = {name for one in outcomes for name in one.point.trial_ids}
         self._known |= {name for warm in record.warm for name in warm.trial_ids}
         self._params_known = [one.point.params for one in outcomes]
@@ -71,7 +73,7 @@ class Asker:
             except SweepError as error:
                 # Pruned at once: a sampler keeps away from it, while it would forget a failure.
                 self.study.tell(trial, state=TrialState.PRUNED)
-                problem = error
+                problem = self.refused = error
                 continue
             ids = tuple(t.trial_id for t in expansion.trials if t.role == "student")
             if not self._known.isdisjoint(ids):

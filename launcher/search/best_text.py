@@ -27,6 +27,9 @@ def print_best(best: Best, console: Console, most: int) -> None:
         return
     print_lines(console, [_headline(best)])
     console.print(_table(best, shown))
+    more = len(best.candidates) - len(shown)
+    if more:
+        print_lines(console, [f"and {more} more: --top {len(best.candidates)}"])
     print_lines(console, _advice(best))
 
 

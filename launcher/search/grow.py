@@ -136,7 +136,10 @@ class _Growing:
     def _outcome(self, point: PointRecord) -> PointOutcome:
         if not self.trials.keys() >= set(point.trial_ids):  # nothing can be trained for it
             return PointOutcome(point, "failed", reason="its values make another trial by now")
-        return outcome_of(self.record, point, self.trials, self.seen)
+        outcome = outcome_of(self.record, point, self.trials, self.seen)
+        if outcome.cancelled and not self.unasked:  # the user's call goes on with it
+            return PointOutcome(point, "open")
+        return outcome
 
     def ask(self) -> int:
         """Ask for a point; the number of its trials that are to be trained."""
@@ -147,7 +150,9 @@ class _Growing:
         asked = self._asker.ask()
         if asked is None:
             tried = count(len(self.outcomes), "point")
-            self.ended = f"the space is used up: {tried} were tried, and no others were found"
+            refused = self._asker.refused
+            why = f"; others are no valid config, such as: {refused.message}" if refused else ""
+            self.ended = f"the space is used up: {tried} were tried, and no others found{why}"
             return 0
         self._add(asked.expansion)
         self.seen |= self.look([trial.trial_id for trial in asked.expansion.trials])
@@ -316,7 +321,8 @@ def progress_note(growth: Growth) -> str:
     parts = [f"{states.count('open')} open"]
     parts += [f"{states.count(s)} {s}" for s in ("completed", "pruned", "diverged", "failed")
               if s in states]  # fmt: skip
-    costs = "; costs are of those that start now" if growth.asked else ""
+    trials = record.budget * len(record.seeds)
+    costs = f"; costs are of those that start now, of {trials:,} in all" if growth.asked else ""
     end = f"; no more are asked: {growth.ended}" if growth.ended else ""
     known = f", {count(len(record.warm), 'point')} known from other sweeps" if record.warm else ""
     return (

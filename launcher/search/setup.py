@@ -17,10 +17,25 @@ from launcher.search.space import Space
 from launcher.sweep import Sweep
 
 
+def checked_search(sweep: Sweep, space: Space) -> SearchRecord:
+    """search.json of a sweep, whose every value can be tried.
+
+    Raises:
+        SweepError: an objective that no trial reports, a value that no valid config has, a method
+            that has nothing to choose.
+    """
+    from launcher.search.valid_choices import refuse_useless_choices
+
+    record = search_record(sweep, space)
+    refuse_useless_choices(record)
+    return record
+
+
 def search_record(sweep: Sweep, space: Space) -> SearchRecord:
-    """search.json of a sweep."""
+    """search.json of a sweep. Raises SweepError."""
     stage = sweep.teacher
     _check_reported(sweep, space)
+    _check_method(sweep, space)
     teacher = None
     if stage is not None and isinstance(stage.value, Mapping):
         teacher = config_values(stage.value)
@@ -55,6 +70,16 @@ def timed_metrics(search: Search) -> tuple[str, ...]:
     """What is asked for of a trial's own speed."""
     asked = (*search.objective, *(bound.metric for bound in search.bounds))
     return tuple(metric for metric in asked if metric in THROUGHPUT)
+
+
+def _check_method(sweep: Sweep, space: Space) -> None:
+    """Refuse a method that has nothing to choose. Raises SweepError."""
+    if sweep.search.method == "cmaes" and not any(one.range for one in space.parameters):
+        raise SweepError(
+            "search.method: cmaes chooses numbers of a range, but every field lists its values, "
+            "which it draws at random; use method: tpe, gp or random",
+            Location(str(sweep.source)),
+        )
 
 
 def measured_apart(search: Search, resources: Resources) -> tuple[Resources, tuple[str, ...]]:

@@ -187,7 +187,7 @@ def test_a_quasi_random_sequence_does_not_start_anew(tmp_path):
     assert len({one.point.params["optim.lr"] for one in outcomes}) == 9
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [one for one in METHODS if one != "cmaes"])
 def test_of_a_small_space_every_point_is_found_before_it_ends(tmp_path, method):
     record = record_of(
         tmp_path, f"{{method: {method}, trials: 99}}", ("distill.kind", "distill.alpha")

@@ -399,6 +399,14 @@ def test_a_refill_while_a_trial_is_cancelled_does_not_start_it_again(runs, backe
     assert len(live) == 2
 
 
+def test_sweep_goes_on_with_cancelled_points_before_it_asks_for_others(runs, backend, tmp_path):
+    file = write_search(tmp_path, RANDOM)
+    sweep_dir = sweep(runs, file, backend)
+    cancel(sweep_dir, backend, None)
+    sweep(runs, file, backend)
+    assert len(points_of(sweep_dir)) == len(backend.live()) == 2
+
+
 def test_cancelling_all_stops_a_search_and_sweep_goes_on(runs, backend, tmp_path):
     file = write_search(tmp_path, RANDOM)
     sweep_dir = sweep(runs, file, backend)
@@ -552,10 +560,11 @@ def test_a_space_without_a_valid_point_is_refused_before_anything_is_written(
 
 
 def test_points_that_are_no_valid_config_are_left_out(runs, backend, tmp_path):
-    space = f"{{{LR}, model.embed_dim: [64, 65]}}"
+    space = f"{{{LR}, model.embed_dim: [64, 65], model.num_heads: [2, 5]}}"
     sweep_dir = sweep(runs, write_search(tmp_path, RANDOM, space=space), backend)
     work_off(sweep_dir, backend)
-    assert {point.params["model.embed_dim"] for point in points_of(sweep_dir)} == {64}
+    pairs = [point.params for point in points_of(sweep_dir)]
+    assert {(one["model.embed_dim"], one["model.num_heads"]) for one in pairs} == {(64, 2), (65, 5)}
     assert trained(sweep_dir) == [1] * 6
 
 
@@ -589,6 +598,31 @@ def test_status_says_how_far_the_search_is(runs, backend, tmp_path):
     assert str(read_progress(sweep_dir)) == (
         "search by tpe for val_top1: 3 of 3 points asked; no more: all 3 points were asked for"
     )
+
+
+def test_a_value_that_no_valid_config_has_is_refused(runs, tmp_path):
+    """It would be passed over for ever, as if it had been tried."""
+    file = write_search(tmp_path, RANDOM, space="{distill.kind: [none, soft], model.depth: [1, 2]}")
+    (tmp_path / "student.yaml").write_text(
+        STUDENT.replace("teacher: {name: resnet10t, pretrained: true}\n", "")
+    )
+    with pytest.raises(SweepError, match=r"no point with distill.kind=soft is a valid config: "):
+        request_of(load_sweep(file))
+
+
+def test_the_budget_can_be_raised_by_an_option(tmp_path):
+    file = write_search(tmp_path, RANDOM)
+    assert load_sweep(file, overrides=["search.trials=9"]).search.trials == 9
+    with pytest.raises(SweepError, match=r"search.trials: should be a valid integer"):
+        load_sweep(file, overrides=["search.trials=many"])
+    with pytest.raises(SweepError, match=r"name one of its fields, such as search.trials"):
+        load_sweep(file, overrides=["search=3"])
+
+
+def test_cma_es_needs_a_range(tmp_path):
+    file = write_search(tmp_path, "{method: cmaes, trials: 4}", space="{model.depth: [1, 2, 3]}")
+    with pytest.raises(SweepError, match=r"cmaes chooses numbers of a range"):
+        request_of(load_sweep(file))
 
 
 def test_a_dry_run_of_a_search_writes_nothing(runs, backend, tmp_path):
