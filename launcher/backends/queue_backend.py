@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import socket
@@ -11,13 +12,14 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from deit_core.errors import RunDirError
+from deit_core.errors import DeitError, RunDirError
 from deit_core.source_tree import import_root
 from launcher.backends.base import Check, Job, JobReport, Peers, no_peers
 from launcher.backends.job_queue import Environment, JobQueue, QueuedJob
 from launcher.errors import LaunchError
 from launcher.locks import locked, take_lock
 from launcher.resources import Resources
+from launcher.search.hook import goes_on, searches_of
 
 TRAINER = (sys.executable, "-P", "-m", "deit_core")
 """Command line of a job; its run directories are appended. -P: the folder it is called in is no
@@ -127,13 +129,40 @@ class QueueBackend:
         """The queue is a folder."""
 
     def cancel(self, job_ids: Collection[str]) -> None:
-        """Leave requests for the runner, which ends the jobs with SIGTERM, later SIGKILL."""
+        """Leave requests for the runner, which ends the jobs with SIGTERM, later SIGKILL.
+
+        Without a runner, jobs that wait are dropped here: the next one may never come to them.
+        """
         with locked(self.queue.queue_lock):
             live = [job_id for job_id in job_ids if self.queue.has(job_id)]
             for job_id in live:
                 self.queue.request_cancel(job_id)
-            if live:
+            self._drop_unserved(live)
+            if any(self.queue.has(job_id) for job_id in live) or (live and self.queue.to_move()):
                 self._ensure_runner()
+
+    def _drop_unserved(self, tags: Collection[str]) -> None:
+        """Forget those that wait, if nothing moves the queue; queue.lock is held."""
+        handle = take_lock(self.queue.runner_lock) if tags else None
+        if handle is None:
+            return
+        try:
+            for tag in tags:
+                with contextlib.suppress(DeitError):  # a runner says what is wrong with it
+                    if self.queue.read_progress(tag).state == "queued":
+                        self._drop(self.queue.read(tag))
+            if not self.queue.tags():
+                self.queue.forget_submitters()
+        finally:
+            os.close(handle)
+
+    def _drop(self, job: QueuedJob) -> None:
+        """Forget a job, once it is written down which searches are to go on without it."""
+        runs = self.queue.path.parent
+        for group in searches_of(runs, job.group, job.run_dirs):
+            if goes_on(runs, group):
+                self.queue.write_refill(group, job)
+        self.queue.remove(job.tag)
 
     def hold(self, job_ids: Collection[str]) -> None:
         """Keep jobs waiting until they are released; one that runs saves first.

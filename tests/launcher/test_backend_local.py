@@ -25,8 +25,10 @@ from launcher.backends.base import Job
 from launcher.backends.job_queue import JobQueue
 from launcher.backends.local import LocalBackend, queue_folder
 from launcher.backends.local_runner import Runner
+from launcher.backends.progress import JobProgress
 from launcher.backends.slots import granted_cpus, granted_gpus
 from launcher.errors import LaunchError
+from launcher.locks import take_lock
 
 
 class TestContract(BackendContract):
@@ -335,6 +337,21 @@ def test_a_runner_that_cannot_live_is_named(local, folder, tmp_path, monkeypatch
     until(lambda: not local.runner_is_alive())
     with pytest.raises(LaunchError, match=r"the local runner has died 5 times.*runner\.log"):
         local.revive()
+
+
+def test_cancelling_what_waits_needs_no_runner(still, folder):
+    waiting, running, served = (make_trial(folder, seed) for seed in range(3))
+    for tag, run in (("waiting", waiting), ("running", running)):
+        submit(still, Job(tag, (run.path,)))
+    still.queue.write_progress("running", JobProgress(state="running"))
+    still.cancel(["waiting", "running"])
+    assert still.queue.tags() == {"running"}  # its processes may live
+    assert still.queue.cancelled() == {"running"}
+    submit(still, Job("served", (served.path,)))
+    runner = take_lock(still.queue.runner_lock)
+    still.cancel(["served"])
+    os.close(runner)
+    assert still.queue.cancelled() == {"running", "served"}
 
 
 def test_there_is_one_runner_and_it_leaves(local, folder, runs, tmp_path):

@@ -1,5 +1,6 @@
 """What becomes of a queue's jobs by what Tune and Ray say of them; Ray itself is not asked."""
 
+import socket
 import time
 
 import pytest
@@ -8,10 +9,16 @@ from launch_support import make_trial
 from deit_core.run_dir import RunDir
 from launcher.attempts import Start, note_start, read_attempts
 from launcher.backends.job_queue import JobQueue, QueuedJob
+from launcher.backends.ray import cluster
+from launcher.backends.ray import driver as driving
 from launcher.backends.ray import mover as moving
 from launcher.backends.ray.attempt import AttemptNews
+from launcher.backends.ray.backend import RayBackend
+from launcher.backends.ray.cluster import ClusterRecord, ClusterView
 from launcher.backends.ray.mover import MOST_WAITING, RayMover
 from launcher.backends.ray.placement import bundles
+from launcher.locks import take_lock
+from launcher.resources import Resources
 
 NODE = {"NodeID": "n1", "Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}}
 DEAD = {"NodeID": "n2", "Alive": False, "Resources": {}}
@@ -210,3 +217,50 @@ def test_an_attempt_whose_trial_cannot_be_read_says_how_it_ended(tmp_path, run, 
     [(news, values)] = said
     assert (news.ended, news.exit_code) == (True, 127)
     assert values == {"pruned": False}
+
+
+def test_a_driver_that_cannot_join_says_so_until_one_can(
+    driver, run, tmp_path, monkeypatch, capsys
+):
+    pytest.importorskip("ray")
+    driver.submit(run)
+    queue, record = driver.queue, ClusterRecord(address="head:6379")
+    cluster.write_cluster(queue, record)
+    monkeypatch.setattr(driving, "_QUIET", {})
+
+    def refused(_):
+        raise ConnectionError("Failed to connect to Ray cluster at head:6379\nand much more")
+
+    monkeypatch.setattr(driving, "attach", refused)
+    driving.run(queue, take_lock(queue.runner_lock))
+    backend = RayBackend(tmp_path)
+    why = (
+        "the driver cannot join the Ray cluster at head:6379: "
+        "Failed to connect to Ray cluster at head:6379"
+    )
+    assert capsys.readouterr().out.endswith(f" {why}\n")
+    assert backend.states(["one"])["one"].detail == why
+    monkeypatch.setattr(cluster, "look", lambda _: ClusterView(address="head:6379"))
+    bad = {check.name: check.detail for check in backend.checks(Resources()) if not check.ok}
+    assert "0 nodes" in bad["ray cluster"]
+    assert bad["ray driver"] == why
+
+    monkeypatch.setattr(driving, "attach", lambda _: None)
+    assert driving.joins(queue, record)
+    assert backend.states(["one"])["one"].detail == ""
+
+
+def test_a_driver_does_not_wait_for_what_does_not_listen(driver):
+    pytest.importorskip("ray")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    assert not driving.joins(driver.queue, ClusterRecord(address=address))
+    assert f"nothing answers at {address}" in cluster.why_unjoined(driver.queue)
+
+
+def test_what_waits_can_be_cancelled_where_no_driver_can_join(driver, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(RayBackend, "_runner", lambda self: ("/bin/false",))
+    driver.submit(run)
+    RayBackend(tmp_path).cancel(["one"])
+    assert driver.queue.tags() == driver.queue.cancelled() == set()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from launcher.backends.base import Capacity, Check, Job
+from launcher.backends.base import Capacity, Check, Job, JobReport
 from launcher.backends.queue_backend import QueueBackend
 from launcher.backends.ray import cluster
 from launcher.backends.ray.cluster import ClusterRecord, ClusterView, RayNode
@@ -142,13 +143,23 @@ class RayBackend(QueueBackend):
             view = self.view
         except LaunchError as error:
             return [Check("ray", False, str(error))]
-        found = [Check("ray cluster", True, self._described(view))]
+        alive = view.address is None or bool(view.nodes)
+        found = [Check("ray cluster", alive, self._described(view))]
         found += [_seen(node) for node in view.nodes]
         try:
             self.check(resources)
         except LaunchError as error:
             found.append(Check("ray place", False, str(error)))
+        unjoined = cluster.why_unjoined(self.queue) if self.queue.tags() else None
+        if unjoined is not None:
+            found.append(Check("ray driver", False, unjoined))
         return [*found, self.queue_check()]
+
+    def _report(self, tag: str, held: Collection[str]) -> JobReport:
+        """A job that waits while no driver can join the cluster waits for that first of all."""
+        report = super()._report(tag, held)
+        unjoined = cluster.why_unjoined(self.queue) if report.state == "queued" else None
+        return report if unjoined is None else replace(report, detail=unjoined)
 
     def _described(self, view: ClusterView) -> str:
         if view.address is None:

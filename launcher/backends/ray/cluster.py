@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from deit_core.errors import RunDirError
 from deit_core.records import Record
-from deit_core.run_dir import read_json, write_json
+from deit_core.run_dir import read_json, write_atomic, write_json
 from launcher.backends.base import Capacity
 from launcher.backends.job_queue import JobQueue
 from launcher.errors import LaunchError
@@ -133,7 +134,7 @@ def look(address: str | None) -> ClusterView:
     if address == LOCAL:
         return ClusterView()
     if address is not None:
-        _require_listener(address)
+        require_listener(address)
         if os.environ.get(_MODE) == "token" and not _has_token(os.environ):
             raise _refused(address)  # Ray would abort
     view = _probe(address)
@@ -157,7 +158,12 @@ def _refused(address: str) -> LaunchError:
     )
 
 
-def _require_listener(address: str) -> None:
+def require_listener(address: str) -> None:
+    """Refuse an address at which nothing listens, for which Ray itself waits a minute or more.
+
+    Raises:
+        LaunchError: says what to check.
+    """
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
@@ -218,3 +224,25 @@ def latest_cluster(queue: JobQueue) -> ClusterRecord | None:
 def write_cluster(queue: JobQueue, cluster: ClusterRecord) -> None:
     """Let the queue's next driver join this cluster. Raises RunDirError."""
     write_json(cluster_file(queue), cluster.model_dump(mode="json"))
+
+
+def note_unjoined(queue: JobQueue, why: str) -> None:
+    """Let commands say why no driver serves the queue. Raises RunDirError."""
+    write_atomic(_unjoined_file(queue), why.encode())
+
+
+def forget_unjoined(queue: JobQueue) -> None:
+    """A driver has joined the cluster."""
+    with contextlib.suppress(OSError):
+        _unjoined_file(queue).unlink()
+
+
+def why_unjoined(queue: JobQueue) -> str | None:
+    """Why the latest driver could not join its cluster; None where it could."""
+    with contextlib.suppress(OSError):
+        return _unjoined_file(queue).read_text(encoding="utf-8")
+    return None
+
+
+def _unjoined_file(queue: JobQueue) -> Path:
+    return queue.path / "unjoined"

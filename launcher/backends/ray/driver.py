@@ -18,9 +18,13 @@ from launcher.backends.ray.cluster import (
     LOCAL,
     ClusterRecord,
     auth_environment,
+    forget_unjoined,
+    note_unjoined,
     read_cluster,
+    require_listener,
 )
 from launcher.backends.ray.mover import MOST_WAITING, RayMover
+from launcher.errors import LaunchError
 
 _QUIET = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -36,7 +40,12 @@ _QUIET = {
 
 
 def attach(cluster: ClusterRecord) -> None:
-    """Join the cluster, or start one on this machine that ends with this process."""
+    """Join the cluster, or start one on this machine that ends with this process.
+
+    Raises:
+        LaunchError: nothing answers at its address.
+        OSError, RuntimeError, ValueError, RayError: Ray's own, where it cannot be joined.
+    """
     import ray
 
     if cluster.address is None:
@@ -49,7 +58,25 @@ def attach(cluster: ClusterRecord) -> None:
             logging_level="ERROR",
         )
     else:
+        require_listener(cluster.address)
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+
+
+def joins(queue: JobQueue, cluster: ClusterRecord) -> bool:
+    """Join the cluster; where that fails, leave word why, in the queue and in its log."""
+    from ray.exceptions import RayError
+
+    try:
+        attach(cluster)
+    except (LaunchError, OSError, RuntimeError, ValueError, RayError) as error:
+        where = f"the Ray cluster at {cluster.address}" if cluster.address else "a cluster here"
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        why = f"the driver cannot join {where}: {said}"
+        log_line(why)
+        note_unjoined(queue, why)
+        return False
+    forget_unjoined(queue)
+    return True
 
 
 def run(queue: JobQueue, runner_lock: int) -> None:
@@ -57,7 +84,8 @@ def run(queue: JobQueue, runner_lock: int) -> None:
     take_over(runner_lock)
     cluster = read_cluster(queue)
     os.environ.update(_QUIET | auth_environment(os.environ))
-    attach(cluster)
+    if not joins(queue, cluster):
+        return
     import ray
 
     from launcher.backends.ray.tuning import tune_jobs
