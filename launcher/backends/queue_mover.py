@@ -85,15 +85,7 @@ class QueueMover(ABC):
 
     def tick(self) -> bool:
         """One pass over the queue; whether anything is left but jobs that wait and are held."""
-        self._load()
-        self._cancelled = self.queue.cancelled()
-        self._held = self.queue.held()
-        for tag, live in list(self.jobs.items()):
-            if live.progress.state == "running":
-                self._guarded(self._follow, tag, live)
-        for tag in self._cancelled & self.jobs.keys():
-            if self.jobs[tag].progress.state == "queued":
-                self._drop(tag, "cancelled before it ran")
+        self.catch_up()
         self._start_jobs()
         self.refills.tick()
         return (
@@ -104,6 +96,18 @@ class QueueMover(ABC):
                 for tag, live in self.jobs.items()
             )
         )
+
+    def catch_up(self) -> None:
+        """Take in what is new, follow what runs and drop what was cancelled; nothing is started."""
+        self._load()
+        self._cancelled = self.queue.cancelled()
+        self._held = self.queue.held()
+        for tag, live in list(self.jobs.items()):
+            if live.progress.state == "running":
+                self._guarded(self._follow, tag, live)
+        for tag in self._cancelled & self.jobs.keys():
+            if self.jobs[tag].progress.state == "queued":
+                self._drop(tag, "cancelled before it ran")
 
     def _load(self) -> None:
         """Take up jobs that were added, with what an earlier runner knew of them."""

@@ -1,5 +1,6 @@
 """What becomes of a queue's jobs by what Tune and Ray say of them; Ray itself is not asked."""
 
+import os
 import socket
 import time
 
@@ -219,6 +220,15 @@ def test_an_attempt_whose_trial_cannot_be_read_says_how_it_ended(tmp_path, run, 
     assert values == {"pruned": False}
 
 
+def run_driver(queue, monkeypatch):
+    """As in a process of its own, but for this one's environment."""
+    monkeypatch.setattr(driving, "_QUIET", {})
+    monkeypatch.setattr(driving, "auth_environment", lambda _: {})
+    runner = take_lock(queue.runner_lock)
+    driving.run(queue, runner)
+    os.close(runner)
+
+
 def test_a_driver_that_cannot_join_says_so_until_one_can(
     driver, run, tmp_path, monkeypatch, capsys
 ):
@@ -226,13 +236,12 @@ def test_a_driver_that_cannot_join_says_so_until_one_can(
     driver.submit(run)
     queue, record = driver.queue, ClusterRecord(address="head:6379")
     cluster.write_cluster(queue, record)
-    monkeypatch.setattr(driving, "_QUIET", {})
 
     def refused(_):
         raise ConnectionError("Failed to connect to Ray cluster at head:6379\nand much more")
 
     monkeypatch.setattr(driving, "attach", refused)
-    driving.run(queue, take_lock(queue.runner_lock))
+    run_driver(queue, monkeypatch)
     backend = RayBackend(tmp_path)
     why = (
         "the driver cannot join the Ray cluster at head:6379: "
@@ -248,6 +257,21 @@ def test_a_driver_that_cannot_join_says_so_until_one_can(
     monkeypatch.setattr(driving, "attach", lambda _: None)
     assert driving.joins(queue, record)
     assert backend.states(["one"])["one"].detail == ""
+
+
+@pytest.mark.parametrize(("cancelled", "cause"), [(False, "preempted"), (True, "cancelled")])
+def test_a_driver_that_cannot_join_settles_what_ran(driver, run, monkeypatch, cancelled, cause):
+    pytest.importorskip("ray")
+    driver.submit(run)
+    driver.begin()
+    cluster.write_cluster(driver.queue, ClusterRecord(address="head:6379"))
+    if cancelled:
+        driver.queue.request_cancel("one")
+    monkeypatch.setattr(driving, "joins", lambda *_: False)
+    run_driver(driver.queue, monkeypatch)
+    assert last_cause(run) == cause
+    assert driver.queue.tags() == (set() if cancelled else {"one"})
+    assert driver.queue.read_progress("one").state == "queued"
 
 
 def test_a_driver_does_not_wait_for_what_does_not_listen(driver):

@@ -85,6 +85,8 @@ def run(queue: JobQueue, runner_lock: int) -> None:
     cluster = read_cluster(queue)
     os.environ.update(_QUIET | auth_environment(os.environ))
     if not joins(queue, cluster):
+        # What an earlier driver ran has ended with it, and what was cancelled needs no cluster.
+        RayMover(queue, nodes=list, log=log_line).catch_up()
         return
     import ray
 
