@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -24,7 +25,8 @@ ADDRESS_VARIABLE = "RAY_ADDRESS"
 AUTO, LOCAL = "auto", "local"
 """The cluster on this machine, if there is one; a cluster of the driver's own."""
 _CONNECT_S = 4.0
-_ANSWER_S = 10.0
+_START_S = 60.0
+_ANSWER_S = 8.0
 """With the time to connect, less than a quarter of a minute in all."""
 _MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 _PACKAGES = ("ray", "pandas", "pyarrow")
@@ -178,28 +180,51 @@ def require_listener(address: str) -> None:
 def _probe(address: str | None) -> ClusterView:
     """Ask in a process of its own: Ray's client would wait for minutes, and prints as it likes."""
     command = [sys.executable, "-m", "launcher.backends.ray.probe", *([address] if address else [])]
-    environ = os.environ | auth_environment(os.environ)
+    where = address or "this machine"
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            env=environ,
-            timeout=_ANSWER_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        code, said, complaints = _answer(command, os.environ | auth_environment(os.environ))
     except subprocess.TimeoutExpired:
-        where = address or "this machine"
         raise LaunchError(
             f"what listens at {where} does not answer as a Ray cluster within {_ANSWER_S:.0f} s; "
             f"check --ray-address, and that the cluster is healthy (`ray status`)"
         ) from None
-    lines = done.stdout.splitlines()
-    if done.returncode or not lines:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise LaunchError(f"the Ray cluster at {address or 'this machine'} cannot be asked: {said}")
+    lines = said.splitlines()
+    if code or not lines:
+        last = (complaints.strip().splitlines() or ["it said nothing"])[-1]
+        raise LaunchError(f"the Ray cluster at {where} cannot be asked: {last}")
     return ClusterView.from_json(json.loads(lines[-1]), "the probe")
+
+
+def _answer(command: list[str], environ: Mapping[str, str]) -> tuple[int, str, str]:
+    """Run a probe; its exit code, and what it printed.
+
+    Importing Ray takes seconds, and many on a busy machine: the clock runs from when it asks, which
+    it tells by closing a pipe.
+
+    Raises:
+        subprocess.TimeoutExpired: no answer in time.
+    """
+    asks, started = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [*command[:3], str(started), *command[3:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environ,
+            pass_fds=(started,),
+        )
+    finally:
+        os.close(started)
+    with process:
+        try:
+            select.select([asks], [], [], _START_S)
+            said, complaints = process.communicate(timeout=_ANSWER_S)
+        finally:
+            os.close(asks)
+            process.kill()
+    return process.returncode, said, complaints
 
 
 def cluster_file(queue: JobQueue) -> Path:

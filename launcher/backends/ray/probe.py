@@ -1,4 +1,6 @@
-"""Asks a Ray cluster what it has, and prints it: `python -m launcher.backends.ray.probe [ADDRESS]`.
+"""Asks a Ray cluster what it has: `python -m launcher.backends.ray.probe FD [ADDRESS]`.
+
+Prints what it answers; FD is closed when all is imported and the asking begins.
 
 Without an address: the cluster that `ray start` has started on this machine last, if it lives. It
 does not join the cluster (`ray.init`), which takes seconds, and minutes where nothing answers. The
@@ -8,6 +10,7 @@ modules that it uses for that are Ray's own; nothing else here touches them.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import socket
 import sys
@@ -97,7 +100,11 @@ def _is_here(address: str) -> bool:
 
 def main() -> int:
     """Print one line of JSON."""
-    address = sys.argv[1] if len(sys.argv) > 1 else find_address()
+    import ray._private.services
+    import ray._raylet  # noqa: F401 - the slow part of what follows
+
+    os.close(int(sys.argv[1]))
+    address = sys.argv[2] if len(sys.argv) > 2 else find_address()
     view = ClusterView() if address is None else ask(address)
     sys.stdout.write(json.dumps(view.model_dump(mode="json")) + "\n")
     return 0
