@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: install install-dev demo test test-chaos check slurm chaos format clean
+.PHONY: install install-dev demo test test-ray test-chaos check slurm chaos format clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -26,6 +26,9 @@ demo: install
 
 test: install-dev
 	$(BIN)/python tests/run.py
+
+test-ray: install-dev
+	$(BIN)/python -m pytest -m "ray and not chaos" tests/ray
 
 # Sweeps on clusters that fail: one seed of `make chaos`, and Ray's node and driver killed. It takes
 # minutes, so it is no part of `make test`.
