@@ -42,7 +42,7 @@ class Overrides:
 
 
 def parse_overrides(options: Sequence[str]) -> Overrides:
-    """Parse `distill.kind=soft`, `seeds=[0,1]`, `search.trials=9`, `resources.nodes=2`; values are YAML.
+    """Parse `distill.kind=soft`, `seeds=[0,1]`, `search.trials=9`; values are YAML.
 
     Raises:
         SweepError: no `=`, no such field, or a value that is not YAML.
