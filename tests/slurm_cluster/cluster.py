@@ -133,8 +133,13 @@ class SlurmCluster:
 
     def start_slurmctld(self) -> None:
         """Start the controller on the state that it left, and wait until it answers."""
-        self._start("slurmctld", programs.slurmctld())
-        self.wait_until(lambda: self.try_run(["scontrol", "ping"]).returncode == 0, START_S)
+        self.wait_until(self._controller_answers, START_S)
+
+    def _controller_answers(self) -> bool:
+        """Whether it does; it is started, again if it has ended: it may, while slurmdbd is away."""
+        if "slurmctld" not in self._daemons.pids():
+            self._start("slurmctld", programs.slurmctld())
+        return self.try_run(["scontrol", "ping"]).returncode == 0
 
     def stop_slurmctld(self, *, kill: bool = False) -> None:
         """End the controller; with `kill`, by SIGKILL, as when its machine goes down."""
