@@ -121,7 +121,9 @@ class SlurmCluster:
     # --- daemons, and how they fail ---------------------------------------------------------
 
     def start_accounting(self) -> None:
-        """Start slurmdbd and wait until it answers."""
+        """Start slurmdbd, unless it runs, and wait until it answers."""
+        if "slurmdbd" in self._daemons.pids():
+            return
         # MariaDB's client library takes the path of the socket from this variable.
         socket = str(self.layout.mariadb_socket)
         self._start("slurmdbd", programs.slurmdbd(), MYSQL_UNIX_PORT=socket)

@@ -174,6 +174,7 @@ def fail_node(world: World) -> str | None:
 
 def restart_controller(world: World) -> str | None:
     """slurmctld is restarted, as for an update."""
+    world.cluster.start_accounting()  # a controller without saved state needs it
     world.cluster.restart_slurmctld()
     return "by SIGTERM"
 
@@ -183,6 +184,7 @@ def kill_controller(world: World) -> str | None:
     away_s = world.random.uniform(0, 5)
     world.cluster.stop_slurmctld(kill=True)
     time.sleep(away_s)
+    world.cluster.start_accounting()  # a controller without saved state needs it
     world.cluster.start_slurmctld()
     return f"for {away_s:.1f} s"
 
