@@ -199,6 +199,7 @@ def kill_controller_at_submission(world: World) -> str | None:
         if time.monotonic() > end:
             return None
         time.sleep(0.05)
+    world.cluster.start_accounting()
     world.cluster.restart_slurmctld(kill=True)
     return f"after the submission of {', '.join(sorted(new))}"
 
