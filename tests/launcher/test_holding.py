@@ -75,6 +75,7 @@ def test_a_runner_that_died_is_replaced_to_stop_what_is_paused(runs, local, tmp_
     (run,) = runs_of(outcome)
     until(lambda: started(run))
     os.kill(runner_pid(runs), signal.SIGKILL)
+    until(lambda: not local.runner_is_alive())
     pause(outcome.sweep_dir, local, None)
     until(lambda: run.read_status().reason == "paused by the user")
 

@@ -109,16 +109,18 @@ def test_pause_resume_and_throttle_say_what_they_did(runs, local, tmp_path):
     wait_for(outcome)
 
 
-def test_many_trials_are_asked_for_only_of_who_can_answer(runs, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("can_answer", "confirmed"), [(True, ["--yes"]), (False, [])])
+def test_many_trials_are_asked_for_only_of_who_can_answer(
+    runs, tmp_path, monkeypatch, can_answer, confirmed
+):
     monkeypatch.setattr(local_module.LocalBackend, "_ensure_runner", lambda self: None)
     monkeypatch.setattr("launcher.control._await_end", lambda owner, job_ids: None)
     call("sweep", write_sweep(tmp_path, seeds=str(list(range(21)))), "--backend", "local")
     monkeypatch.setattr(common, "_can_answer", lambda: True)
     code, out, _ = call("cancel", "--all")
     assert (code, "cancel 21 trials?" in out) == (1, True)
-    assert "cancelled: " in call("cancel", "--all", "--yes")[1]
-    monkeypatch.setattr(common, "_can_answer", lambda: False)
-    assert "cancelled: " in call("cancel", "--all")[1]
+    monkeypatch.setattr(common, "_can_answer", lambda: can_answer)
+    assert "cancelled: " in call("cancel", "--all", *confirmed)[1]
 
 
 class Elsewhere:

@@ -76,7 +76,6 @@ def test_jobs_outlive_the_controller_and_their_nodes_daemon(slurm_cluster):
 def test_a_failed_node_loses_its_job_and_comes_back(slurm_cluster):
     job = submit(slurm_cluster, "--nodelist=node2", STEP)
     wait_for_tasks(slurm_cluster, job, 1)
-    slurm_cluster.stop_accounting()
     slurm_cluster.fail_node("node2")
     assert slurm_cluster.job_processes(job) == []
     slurm_cluster.wait_until(lambda: state(slurm_cluster, job).split() == ["PENDING"], 60)
@@ -86,6 +85,18 @@ def test_a_failed_node_loses_its_job_and_comes_back(slurm_cluster):
     slurm_cluster.wait_until(
         lambda: "NODE_FAIL" in slurm_cluster.run([*states, f"--jobs={job}"]), 60
     )
+
+
+def test_the_accounting_goes_away_and_comes_back(slurm_cluster):
+    slurm_cluster.stop_accounting()
+    assert slurm_cluster.try_run(["sacct"]).returncode
+    job = submit(slurm_cluster, STEP)
+    wait_for_tasks(slurm_cluster, job, 1)
+    slurm_cluster.recover()
+    # Of jobs that began while it was away, not of others: what slurmctld has just sent when the
+    # connection breaks is lost, and such a job may be RUNNING in its books for ever.
+    states = ["sacct", "--allocations", "--noheader", "--format=State%20", f"--jobs={job}"]
+    slurm_cluster.wait_until(lambda: "CANCELLED" in slurm_cluster.run(states), 60)
 
 
 def test_an_urgent_job_takes_a_node(slurm_cluster):

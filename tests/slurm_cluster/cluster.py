@@ -130,7 +130,7 @@ class SlurmCluster:
         self.wait_until(lambda: system.listens(self.layout.database_port), START_S)
 
     def stop_accounting(self) -> None:
-        """Kill slurmdbd: `sacct` fails; slurmctld keeps what it has to say until it is back."""
+        """Kill slurmdbd: `sacct` fails; slurmctld keeps what it has to say, but for what it just sent."""
         self._daemons.kill("slurmdbd")
 
     def start_slurmctld(self) -> None:
