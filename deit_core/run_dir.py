@@ -28,6 +28,7 @@ from deit_core.records import (
     TrialRecord,
     Weights,
 )
+from deit_core.throughput_records import ThroughputRecord
 
 _LOCK_PATIENCE_S = 1.0
 """`is_locked` holds a lock for microseconds; a job that starts just then must not give up."""
@@ -155,6 +156,10 @@ class RunDir:
     status_file = _File("status.json")
     metrics_file = _File("metrics.jsonl")
     summary_file = _File("summary.json")
+    throughput_file = _File("throughput.json")
+    bench_file = _File("bench.json")
+    """Only in a bench directory, which measures and trains nothing."""
+    val_correct_file = _File("val_correct.json")
     checkpoint_dir = _File("checkpoint")
     weights_file = _File("checkpoint/model.safetensors")
     ema_weights_file = _File("checkpoint/model_ema.safetensors")
@@ -345,6 +350,17 @@ class RunDir:
         """summary.json, or None before the end of training."""
         values = _read_if_there(self.summary_file)
         return None if values is None else SummaryRecord.from_json(values, str(self.summary_file))
+
+    def write_throughput(self, record: ThroughputRecord) -> None:
+        """Store throughput.json. Raises RunDirError."""
+        self._write(self.throughput_file, record)
+
+    def read_throughput(self) -> ThroughputRecord | None:
+        """Return throughput.json, or None where it was not measured. Raises RunDirError."""
+        if not self.throughput_file.exists():
+            return None
+        values = self._read(self.throughput_file)
+        return ThroughputRecord.from_json(values, str(self.throughput_file))
 
     def analysis_file(self, weights: Weights = "last") -> Path:
         """Where the analysis of these weights is."""
