@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deit_core.attempts import AttemptRecord
 from deit_core.errors import RunDirError
-from launcher.attempts import AttemptRecord
 from launcher.backends.endings import carried
 from launcher.resources import Resources
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deit_core.attempts import Cause
 from deit_core.config import RunConfig
-from launcher.attempts import Cause
 from launcher.micro_batch import SETTING, smaller_micro_batch
 from launcher.observe import Condition
 from launcher.resources import Resources

@@ -6,8 +6,8 @@ import re
 import signal
 from collections.abc import Mapping
 
+from deit_core.attempts import Cause
 from deit_core.records import StatusRecord
-from launcher.attempts import Cause
 from launcher.evidence import Evidence
 
 EXIT_USER_ERROR = 2

@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from deit_core.attempts import AttemptRecord, Cause
 from deit_core.records import FINISHED_STATES, FailureKind, StatusRecord
-from launcher.attempts import AttemptRecord, Cause
 from launcher.resources import Resources
 
 MAX_REQUEUES: int = Resources.model_fields["max_requeues"].default

@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from deit_core.attempts import AttemptRecord, read_attempts
 from deit_core.errors import RunDirError
 from deit_core.run_dir import RunDir
-from launcher.attempts import AttemptRecord, read_attempts
 
 STOP_AFTER = 3
 STOP_WINDOW_S = 60.0

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from deit_core.attempts import AttemptRecord, Cause, read_attempts
 from deit_core.errors import RunDirError
 from deit_core.records import PlannedTrial
 from deit_core.run_dir import RunDir
 from launcher.advice import Advice, Case, advise
-from launcher.attempts import AttemptRecord, Cause, read_attempts
 from launcher.backends.base import Backend
 from launcher.causes import CAUSE_WORDS, killed_by
 from launcher.evidence import Evidence, gather_evidence, last_lines

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deit_core.attempts import AttemptRecord, Cause, read_attempts
 from deit_core.errors import RunDirError
 from deit_core.records import FINISHED_STATES, StatusRecord
 from deit_core.run_dir import RunDir
-from launcher.attempts import AttemptRecord, Cause, last_attempt, note_end, read_attempts
+from launcher.attempts import last_attempt, note_end
 from launcher.backends.progress import JobProgress
 from launcher.causes import describe, find_cause
 from launcher.evidence import Evidence, gather_evidence

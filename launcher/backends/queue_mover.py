@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from deit_core.attempts import Cause
 from deit_core.errors import DeitError, SchemaError
 from deit_core.run_dir import RunDir
-from launcher.attempts import Cause
 from launcher.backends.endings import (
     Ending,
     conclude,

@@ -2,8 +2,8 @@
 
 import pytest
 
+from deit_core.attempts import AttemptRecord
 from launcher.adapt import memory_factor, with_memory
-from launcher.attempts import AttemptRecord
 from launcher.resources import Resources
 
 

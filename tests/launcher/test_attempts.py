@@ -3,8 +3,9 @@
 import pytest
 from launch_support import make_trial
 
+from deit_core.attempts import read_attempts
 from deit_core.records import StatusRecord
-from launcher.attempts import Start, note_end, note_start, read_attempts
+from launcher.attempts import Start, note_end, note_start
 from launcher.backends.endings import Ending, carried, conclude, fail_dependants
 from launcher.backends.progress import JobProgress
 from launcher.policy import MEM_STEP, SOLO_AFTER

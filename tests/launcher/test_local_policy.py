@@ -3,7 +3,7 @@
 import pytest
 from launch_support import make_trial, reported, started, submit, until
 
-from launcher.attempts import read_attempts
+from deit_core.attempts import read_attempts
 from launcher.backends.base import Job
 from launcher.backends.progress import JobProgress
 from launcher.resources import Resources

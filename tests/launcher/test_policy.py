@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deit_core.attempts import AttemptRecord, Cause
 from deit_core.records import StatusRecord
-from launcher.attempts import AttemptRecord, Cause
 from launcher.policy import (
     MAX_REQUEUES,
     MEM_STEP,

@@ -14,12 +14,12 @@ from sweeps_for_tests import (
     write_sweep,
 )
 
+from deit_core.attempts import read_attempts
 from deit_core.errors import UserError
 from deit_core.pruning import PrunerRecord, RungRecord, read_pruner, read_rungs
 from deit_core.run_dir import RunDir
 from deit_core.train.job import run_job
 from deit_core.train.signals import STOP_SIGNALS
-from launcher.attempts import read_attempts
 from launcher.backends.local import LocalBackend
 from launcher.control import forget_progress, retry
 from launcher.monitor import Monitor

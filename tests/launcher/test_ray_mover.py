@@ -7,8 +7,9 @@ import time
 import pytest
 from launch_support import make_trial
 
+from deit_core.attempts import read_attempts
 from deit_core.run_dir import RunDir
-from launcher.attempts import Start, note_start, read_attempts
+from launcher.attempts import Start, note_start
 from launcher.backends.job_queue import JobQueue, QueuedJob
 from launcher.backends.ray import cluster
 from launcher.backends.ray import driver as driving

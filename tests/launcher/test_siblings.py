@@ -4,7 +4,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from launch_support import make_trial
 
-from launcher.attempts import AttemptRecord, Start, note_start
+from deit_core.attempts import AttemptRecord
+from launcher.attempts import Start, note_start
 from launcher.siblings import BAD_AFTER, attempts_beside, bad_nodes, should_stop_sweep
 
 

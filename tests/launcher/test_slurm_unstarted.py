@@ -8,7 +8,7 @@ from sweeps_for_tests import runs_of, sweep_once, write_sweep
 from test_launch_cli import call
 from test_slurm_parts import script_of
 
-from launcher.attempts import read_attempts
+from deit_core.attempts import read_attempts
 from launcher.backends.slurm.array_dir import SlurmDir
 from launcher.control import retry
 from launcher.observe import observe

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import pytest
 from launch_support import make_trial
 
+from deit_core.attempts import AttemptRecord
 from deit_core.records import PlannedTrial, PlanRecord, StatusRecord
 from deit_core.run_dir import RunDir, write_json
-from launcher.attempts import AttemptRecord, Start, note_end, note_start
+from launcher.attempts import Start, note_end, note_start
 from launcher.backends.base import JobReport
 from launcher.backends.endings import Ending, conclude, fail_dependants
 from launcher.backends.progress import JobProgress

@@ -12,8 +12,8 @@ from ray_queue import driver_pid
 from safetensors.torch import load_file
 from sweeps_for_tests import runs_of, sweep_once
 
+from deit_core.attempts import read_attempts
 from deit_core.run_dir import RunDir
-from launcher.attempts import read_attempts
 from launcher.backends.local import LocalBackend
 from launcher.backends.ray.backend import RayBackend
 from tests.deit_core.conftest import micro_values

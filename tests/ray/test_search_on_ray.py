@@ -8,8 +8,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "search"))
 from launch_support import until
 from search_support import SURROGATE, points_of, run_of, states_of, sweep, write_search
 
+from deit_core.attempts import read_attempts
 from deit_core.pruning import read_rungs
-from launcher.attempts import read_attempts
 from launcher.backends.ray.backend import RayBackend
 from launcher.search.records import SearchDir
 

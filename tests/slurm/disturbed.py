@@ -11,8 +11,8 @@ from slurm_cluster.cluster import SlurmCluster
 from slurm_cluster.processes import Process
 from sweeps_for_tests import request_for
 
+from deit_core.attempts import AttemptRecord, read_attempts
 from deit_core.run_dir import RunDir
-from launcher.attempts import AttemptRecord, read_attempts
 from launcher.backends.slurm.array_dir import SlurmDir
 from launcher.backends.slurm.backend import SlurmBackend
 from launcher.observe import observe, read_trial_job

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from deit_core.attempts import Cause
 from deit_core.errors import RunDirError
 from deit_core.run_dir import RunDir
-from launcher.attempts import Cause
 from launcher.backends.endings import Ending
 from launcher.backends.job_queue import JobQueue
 from launcher.backends.queue_mover import LONGEST_PAUSE_S, TICK_S, LiveJob, QueueMover

@@ -15,9 +15,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from deit_core.attempts import Cause
 from deit_core.errors import DeitError
 from deit_core.run_dir import RunDir
-from launcher.attempts import Cause, Start, last_attempt, note_start
+from launcher.attempts import Start, last_attempt, note_start
 from launcher.backends.endings import (
     Ending,
     carried,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deit_core.attempts import read_attempts
 from deit_core.run_dir import RunDir
 from deit_core.train.checkpoint import list_checkpoints
-from launcher.attempts import read_attempts
 
 CLOCKED = frozenset({"unix_s", "train_images_per_s"})
 """Fields of metrics.jsonl that a clock makes."""
