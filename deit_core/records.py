@@ -71,7 +71,8 @@ class TrialRecord(Record):
     """The trial id without the seed: equal for all seeds of one variant."""
     name: str
     """Readable and unique within its sweep, such as `kind=hard,seed=0`; also TensorBoard's name."""
-    role: Literal["student", "teacher"] = "student"
+    role: Literal["student", "teacher", "bench"] = "student"
+    """A `bench` trains nothing: it measures the speed of other trials' models (bench.json)."""
     seed: int
     swept: dict[str, Any] = {}
     """Value of every swept field, in axis order; null where the field has no effect."""
