@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from deit_core.config import RunConfig, parse_run_config
+from deit_core.correct_records import ValCorrectRecord
 from deit_core.errors import ConfigError, RunDirError
 from deit_core.records import (
     AnalysisRecord,
@@ -361,6 +362,17 @@ class RunDir:
             return None
         values = self._read(self.throughput_file)
         return ThroughputRecord.from_json(values, str(self.throughput_file))
+
+    def write_val_correct(self, record: ValCorrectRecord) -> None:
+        """Store val_correct.json. Raises RunDirError."""
+        self._write(self.val_correct_file, record)
+
+    def read_val_correct(self) -> ValCorrectRecord | None:
+        """Which val images are right; None where no evaluation has said so. Raises RunDirError."""
+        values = _read_if_there(self.val_correct_file)
+        if values is None:
+            return None
+        return ValCorrectRecord.from_json(values, str(self.val_correct_file))
 
     def analysis_file(self, weights: Weights = "last") -> Path:
         """Where the analysis of these weights is."""

@@ -87,6 +87,7 @@ def build_shared(
     val = open_source(config.data, in_chans=in_chans, split="val")
     num_classes = num_classes_of(config, train)
     stream = TrainStream.of(config, len(train))
+    val_fingerprint = val.fingerprint()
     shared = Shared(
         train_batches=_train_batches(train, config, num_classes, device, ranks.shard),
         eval_batches=EvalLoader(val, config, device=device, shard=ranks.shard),
@@ -96,7 +97,8 @@ def build_shared(
         facts=DataFacts(
             train_images=len(train),
             num_classes=num_classes,
-            fingerprint=f"{train.fingerprint()}-{val.fingerprint()}",
+            fingerprint=f"{train.fingerprint()}-{val_fingerprint}",
+            val_fingerprint=val_fingerprint,
         ),
         warn=_warn_unreadable,
         ranks=ranks,

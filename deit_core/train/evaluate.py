@@ -14,6 +14,7 @@ from deit_core.data.loader import EvalBatch
 from deit_core.errors import DataError
 from deit_core.models import Fusion, HeadLogits, head_logits
 from deit_core.models import fuse as fuse_heads
+from deit_core.train.correct import CorrectImages
 from deit_core.train.dist import ALONE, Ranks
 
 AutocastFactory = Callable[[], AbstractContextManager[object]]
@@ -25,8 +26,8 @@ class HeadScore:
     def __init__(self, device: torch.device) -> None:
         self._sums = torch.zeros(4, dtype=torch.float64, device=device)
 
-    def add(self, logits_BC: Tensor, labels_B: Tensor) -> None:
-        """Count one batch; every image once, no padding."""
+    def add(self, logits_BC: Tensor, labels_B: Tensor) -> Tensor:
+        """Count one batch; every image once, no padding. Returns which are right, shape (B,)."""
         logits = logits_BC.float()
         top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
         hits = top5 == labels_B[:, None]
@@ -34,6 +35,7 @@ class HeadScore:
         images = torch.full_like(loss, len(labels_B))
         counts = [hits[:, 0].sum().double(), hits.any(dim=1).sum().double()]
         self._sums += torch.stack([*counts, loss, images])
+        return hits[:, 0]
 
     @property
     def images(self) -> int:
@@ -86,6 +88,7 @@ class ModelScore:
         fuse: whether both heads have learned.
         device: where the sums are kept.
         real: further labels of the same images, for the fused heads.
+        correct: takes down which images the fused heads get right.
     """
 
     def __init__(
@@ -96,12 +99,14 @@ class ModelScore:
         fuse: bool,
         device: torch.device,
         real: RealLabels | None = None,
+        correct: CorrectImages | None = None,
     ) -> None:
         self._model, self._ema, self._fuse = model, ema, fuse
         self._fusion: Fusion = getattr(model, "fusion", "logits")
         kinds = ["fused", "cls", *(["dist"] if fuse else []), *(["ema"] if ema else [])]
         self._scores = {kind: HeadScore(device) for kind in kinds}
         self._real = None if real is None else RealScore(real, device)
+        self._correct = correct
 
     def add(self, batch: EvalBatch) -> None:
         """Run the student on a batch of val."""
@@ -109,7 +114,9 @@ class ModelScore:
         heads = head_logits(self._model, images)
         self._scores["cls"].add(heads.cls_logits, labels)
         fused = self._fused(heads)
-        self._scores["fused"].add(fused, labels)
+        hits = self._scores["fused"].add(fused, labels)
+        if self._correct is not None:
+            self._correct.add(hits, batch.indices)
         if self._real is not None:
             self._real.add(fused, batch.indices)
         if self._fuse:
@@ -127,6 +134,8 @@ class ModelScore:
             score.merge(ranks)
         if self._real is not None:
             self._real.merge(ranks)
+        if self._correct is not None:
+            self._correct.merge(ranks)
 
     def result(self) -> dict[str, float]:
         """All metrics of the pass."""

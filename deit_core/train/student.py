@@ -19,6 +19,7 @@ from deit_core.pruning import Position, PrunerRecord, take_rungs, words
 from deit_core.records import FailureKind, State, StatusRecord, SummaryRecord, TrialRecord, finite
 from deit_core.run_dir import RunDir
 from deit_core.train.checkpoint import load_newest, remove_leftovers, save_checkpoint
+from deit_core.train.correct import CorrectImages
 from deit_core.train.dist import ALONE, Ranks
 from deit_core.train.evaluate import ModelScore
 from deit_core.train.learner import AutocastFactory, Learner
@@ -61,6 +62,8 @@ class Student:
     teacher_val_top1: float | None = None
     evaluated: bool = True
     """False while the evaluation that is due after `step` has not been made."""
+    correct: CorrectImages | None = None
+    """Which val images it gets right, from the evaluation after its last step."""
     saved_at: float = field(default_factory=time.monotonic)
     first_step: int = 0
     resumed: bool = False
@@ -126,11 +129,27 @@ class Student:
                 for path in paths:
                     self.note_unreadable(path)
 
-    def score(self, device: torch.device, real: RealLabels | None = None) -> ModelScore:
+    def score(
+        self,
+        device: torch.device,
+        real: RealLabels | None = None,
+        correct: CorrectImages | None = None,
+    ) -> ModelScore:
         """An empty score for one pass of val."""
         learner = self.learner
         ema = learner.ema.model if learner.ema else None
-        return ModelScore(learner.model, ema, fuse=learner.fuses, device=device, real=real)
+        return ModelScore(
+            learner.model, ema, fuse=learner.fuses, device=device, real=real, correct=correct
+        )
+
+    def write_correct(self, val_fingerprint: str) -> None:
+        """Store which val images are right, before the row of that evaluation is written.
+
+        So a run that is killed in between evaluates again, and one that has the row has the file.
+        """
+        if self.correct is not None and self.ranks.leads:
+            record = self.correct.record(self.trial.trial_id, val_fingerprint)
+            self.run.write_val_correct(record)
 
     @property
     def at_end(self) -> bool:
@@ -311,6 +330,8 @@ class DataFacts:
     train_images: int
     num_classes: int
     fingerprint: str
+    val_fingerprint: str
+    """Of val alone."""
 
 
 def starting_status(previous: StatusRecord, **fields: Any) -> StatusRecord:

@@ -22,6 +22,7 @@ from deit_core.data.loader import EvalBatch, TrainBatch
 from deit_core.distill.teacher import Teacher
 from deit_core.errors import DeitError, DivergedError
 from deit_core.train.clock import TrainClock
+from deit_core.train.correct import CorrectImages
 from deit_core.train.dist import ALONE, Ranks
 from deit_core.train.evaluate import evaluate_models, evaluate_teacher
 from deit_core.train.signals import StopRequest
@@ -168,6 +169,7 @@ class Trainer:
 
         def record(student: Student) -> None:
             measured = results[student.trial.name]
+            student.write_correct(self.shared.facts.val_fingerprint)
             student.emit(
                 "eval",
                 train_loss=student.meter.since_eval.take(),
@@ -188,7 +190,12 @@ class Trainer:
         real, device = self.shared.real_labels if own else None, self.shared.device
         for student in students:
             student.learner.align_buffers(self.shared.ranks)
-        scores = {s.trial.name: s.score(device, real if s.at_end else None) for s in students}
+            if own and student.at_end:
+                student.correct = CorrectImages()
+        scores = {
+            s.trial.name: s.score(device, real if s.at_end else None, s.correct if own else None)
+            for s in students
+        }
         return evaluate_models(
             scores,
             self._watched(batches, students),
