@@ -32,6 +32,14 @@ class BenchProtocol(Record):
     """Parts of the timed work, each synchronised once; the median block is the figure."""
     latency_calls: int = 200
     """Calls at batch size 1, each synchronised."""
+    sweep_share: float = 0.2
+    """Share of the warm-up and of the timed work for the sizes of the batch sweep that are neither
+    the fixed nor the largest one."""
+    slowest_iteration_s: float = 2.0
+    """On a CPU, batches that would take longer than this are not tried: nothing runs out there
+    before patience does."""
+    interleaved: int = 8
+    """Models measured in turn (A B C A B C ...); more are measured in groups of about so many."""
     processes: int = 1
     """Fresh processes the whole is repeated in; 3 or more for figures to publish."""
     quantities: tuple[Quantity, ...] = ("inference", "training")
@@ -41,7 +49,7 @@ class BenchTarget(Record):
     """One model to measure, and the run directories it stands for."""
 
     key: str
-    """Content hash of what the speed depends on."""
+    """Content hash of what the speed depends on (`deit_core.throughput_key`)."""
     label: str
     config: dict[str, Any]
     """A resolved RunConfig."""
@@ -71,7 +79,9 @@ class SpeedPoint(Record):
     peak_gib: float | None = None
     """Most memory the device's allocator held; on a CPU most resident memory of the process."""
     mfu: float | None = None
-    """Share (0-1) of the measured peak of a matrix product that the model's own FLOPs reach."""
+    """Share (0-1) of the measured peak of a matrix product that the FLOPs of the models reach: of
+    the forward pass, or of a step with its backward pass and its teacher; null where a model's are
+    not known."""
 
 
 class Speed(Record):
@@ -119,7 +129,9 @@ class BenchConditions(Record):
     power_limit_w: float | None = None
     clock_mhz: float | None = None
     other_processes: int | None = None
-    """Other processes seen on the device during the measurement; on a CPU: the load by others."""
+    """Other processes seen on the GPU during the measurement; null where that cannot be seen."""
+    other_load_cores: float | None = None
+    """On a CPU: how many of the cores that the process may use others kept busy, on average."""
     hostname: str
     matmul_peak_tflops: float | None = None
     """Measured in the same process and precision: the base of `mfu`."""
