@@ -294,6 +294,8 @@ class PlanRecord(Record):
     """Where the latest `sweep` started its trials."""
     pruner: dict[str, Any] | None = None
     """How its trials are compared (deit_core.pruning.PrunerRecord); null where none is pruned."""
+    bench: dict[str, Any] | None = None
+    """`bench` of the sweep file: how its models are measured; null where that is not asked for."""
 
 
 def finite(value: float | None) -> float | None:

@@ -39,6 +39,8 @@ class Outcome:
     plan: Plan
     paths: Mapping[str, Path]
     """Real run directory of every trial."""
+    benches: tuple[Path, ...] = ()
+    """Bench directories whose jobs it submitted."""
     adopted: int = 0
     """Jobs that an earlier call had submitted but not recorded."""
 
@@ -57,7 +59,7 @@ def carry_out(
     Raises:
         UserError: files that cannot be written, a scheduler that refuses or does not answer.
     """
-    adopted = _adopt(seen.values(), backend)
+    adopted = adopt(seen.values(), backend)
     _heal(seen.values())
     write_down(seen.values())
     _fail_students_of_failed_teachers(outcome, seen)
@@ -68,7 +70,7 @@ def carry_out(
     return replace(outcome, adopted=adopted)
 
 
-def _adopt(observations: Iterable[Observation], backend: Backend) -> int:
+def adopt(observations: Iterable[Observation], backend: Backend) -> int:
     """Record the id of live jobs whose submitter died before it could; returns how many jobs."""
     unrecorded: dict[str, list[tuple[TrialJob, Path]]] = defaultdict(list)
     for seen in observations:
@@ -118,10 +120,10 @@ def _update_files(outcome: Outcome, seen: Mapping[str, Observation]) -> None:
         if planned.action in STARTS and trial.trial_id in seen:
             run = RunDir(outcome.paths[trial.trial_id])
             run.create(trial_record(trial), trial.config)
-            _clear_failure(run, seen[trial.trial_id].status)
+            clear_failure(run, seen[trial.trial_id].status)
 
 
-def _clear_failure(run: RunDir, status: StatusRecord) -> None:
+def clear_failure(run: RunDir, status: StatusRecord) -> None:
     """Let a trial that failed or was stopped wait for its job, as far as it had come."""
     if status.state in ("failed", "pruned") or status.reason is not None:
         state = "preempted" if status.attempt else "pending"

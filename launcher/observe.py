@@ -77,8 +77,17 @@ NOTHING = Observation(None, "new")
 
 
 def has_result(run: RunDir) -> bool:
-    """Whether the result file is there."""
-    return run.summary_file.exists()
+    """Whether the result is there: the result file, or a measurement that says it is done.
+
+    Raises:
+        RunDirError: the status of a measurement cannot be read.
+    """
+    return run.summary_file.exists() or _is_measured(run)
+
+
+def _is_measured(run: RunDir) -> bool:
+    """Whether this is an order to measure (its records are in the runs it names) that is done."""
+    return run.bench_file.exists() and surviving_status(run).state == "completed"
 
 
 def read_trial_job(run: RunDir) -> TrialJob | None:
@@ -107,11 +116,13 @@ class _Facts:
     status: StatusRecord
     summary: SummaryRecord | None
     job: TrialJob | None
+    measured: bool = False
+    """Whether it is no trial but an order to measure, which is done."""
 
     @property
     def finished(self) -> bool:
         """Whether there is a result."""
-        return self.summary is not None
+        return self.summary is not None or self.measured
 
 
 def observe(paths: Mapping[str, Path], backend: Backend) -> dict[str, Observation]:
@@ -173,13 +184,14 @@ def _read(run: RunDir) -> _Facts:
             f"{run.path} is half deleted: {missing.name} is missing; "
             f"delete the folder and run the sweep again"
         )
-    if status.state == "completed" and summary is None:
+    measured = status.state == "completed" and summary is None and run.bench_file.exists()
+    if status.state == "completed" and summary is None and not measured:
         raise RunDirError(
             f"{run.path} is half deleted: {run.summary_file.name} is missing; "
             f"delete the folder and run the sweep again"
         )
-    job = None if summary is not None else read_trial_job(run)
-    return _Facts(run, status, summary, job)
+    job = None if summary is not None or measured else read_trial_job(run)
+    return _Facts(run, status, summary, job, measured)
 
 
 def _read_result(run: RunDir) -> SummaryRecord | None:

@@ -11,7 +11,7 @@ from launcher.fields import field_problem, overlap, sections
 from launcher.layers import Tree, flatten, merge, nest
 from launcher.yaml_source import Node, parse_yaml
 
-_SECTIONS = {"resources": "max_parallel", "search": "trials"}
+_SECTIONS = {"resources": "max_parallel", "search": "trials", "bench": "fast"}
 """Sections of a sweep file that are no part of the training config, each with one of its fields."""
 
 
@@ -23,6 +23,7 @@ class Overrides:
     """Fields of the training config."""
     resources: Tree
     search: Tree
+    bench: Tree
     seeds: Node | None = None
     fixed: Tree = field(default_factory=dict)
     """Every field or section that is set, by its dotted name."""
@@ -50,6 +51,7 @@ def parse_overrides(options: Sequence[str]) -> Overrides:
     tree: Tree = {}
     resources: Tree = {}
     search: Tree = {}
+    bench: Tree = {}
     fixed: dict[str, Node] = {}
     seeds: Node | None = None
     for option in options:
@@ -62,12 +64,14 @@ def parse_overrides(options: Sequence[str]) -> Overrides:
             resources = merge(resources, nest({name.removeprefix("resources."): value}))
         elif name.startswith("search."):
             search = merge(search, nest({name.removeprefix("search."): value}))
+        elif name.startswith("bench."):
+            bench = merge(bench, nest({name.removeprefix("bench."): value}))
         else:
             entry = nest({name: value})
             _check_fields(entry)
             tree = merge(tree, entry)
             fixed |= flatten(entry)
-    return Overrides(tree, resources, search, seeds, fixed)
+    return Overrides(tree, resources, search, bench, seeds, fixed)
 
 
 def _parse(option: str) -> tuple[str, Node]:

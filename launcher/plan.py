@@ -12,6 +12,7 @@ from typing import Literal
 
 from deit_core.pruning import PrunerRecord
 from launcher.backends.base import Capacity
+from launcher.bench.plan import BenchPlan
 from launcher.cohort import form_cohorts
 from launcher.cohort_room import CohortRoom
 from launcher.cost.prediction import Cost
@@ -62,6 +63,8 @@ class Plan:
     """What is asked for."""
     cost: Cost | None = None
     """Predicted; None where nothing is started, or nothing was predicted yet."""
+    bench: BenchPlan | None = None
+    """What is measured; None where nothing is."""
     pruner: PrunerRecord | None = None
     """How trials that start are compared; None where none is stopped early."""
 

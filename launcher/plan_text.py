@@ -7,6 +7,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
+from launcher.bench.words import bench_lines
 from launcher.cost.words import cost_lines, hours_text
 from launcher.plan import Plan
 from launcher.policy import POLICY_TEXT
@@ -53,6 +54,8 @@ def plan_lines(plan: Plan) -> list[str]:
         lines += [_jobs_line(plan), _resources_line(plan)]
     if plan.cost is not None:
         lines += cost_lines(plan.cost)
+    if plan.bench is not None:
+        lines += bench_lines(plan.bench)
     return lines + _why(plan)
 
 

@@ -19,6 +19,7 @@ PROFILE_KEYS = (
     "search",
     "resources",
     "teacher",
+    "bench",
 )
 """Keys of a profile: all of a sweep file's but `profiles`."""
 
@@ -65,12 +66,12 @@ def profile_entries(document: Document, name: str | None) -> Entries:
 def apply_profile(main: Entries, profile: Entries) -> dict[str, Node]:
     """The sweep's entries with the profile on top.
 
-    `set`, `resources`, `search` and `teacher` are merged key by key, `axes` axis by axis, where
-    null takes one away; all else is replaced.
+    `set`, `resources`, `search`, `teacher` and `bench` are merged key by key, `axes` axis by axis,
+    where null takes one away; all else is replaced.
     """
     merged = dict(main)
     for key, node in profile.items():
-        if key in ("set", "axes", "resources", "search", "teacher") and key in main:
+        if key in ("set", "axes", "resources", "search", "teacher", "bench") and key in main:
             merged[key] = _merged(key, main, profile)
         else:
             merged[key] = node
@@ -79,7 +80,7 @@ def apply_profile(main: Entries, profile: Entries) -> dict[str, Node]:
 
 def _merged(key: str, main: Entries, profile: Entries) -> Node:
     node = profile[key]
-    if node.value is None:  # `teacher: null` in a profile takes the stage away
+    if node.value is None:  # `teacher: null` in a profile takes the stage away, `bench: null` too
         return node
     below, over = section(main, key), section(profile, key)
     if key == "set":

@@ -18,13 +18,15 @@ from pathlib import Path
 from deit_core.errors import RunDirError, UserError
 from deit_core.records import PlanRecord
 from launcher.backends.base import Backend
+from launcher.bench.plan import Ask
+from launcher.bench.stage import measure, wish_of, with_bench
 from launcher.carry_out import Outcome, carry_out
 from launcher.cost.of_plan import with_cost
 from launcher.expand import Trial
 from launcher.job_size import job_size
 from launcher.locks import locked
 from launcher.observe import Observation, observe
-from launcher.plan import NO_WISH, STARTS, Plan, Situation, Wish, make_plan
+from launcher.plan import STARTS, Plan, Situation, Wish, make_plan
 from launcher.preflight import check_inputs
 from launcher.pruning import pruner_note
 from launcher.request import Request, read_request
@@ -50,7 +52,7 @@ def preview(runs: Path, request: Request, backend: Backend) -> Plan:
     sweep_dir, request, _ = _take_up(runs, request, backend)
     growth = _grow(sweep_dir, request, backend)
     _refuse_damaged(growth.seen)
-    return _plan(runs, growth, backend, NO_WISH)
+    return _whole_plan(sweep_dir, growth, backend)
 
 
 def why_refused(plan: Plan) -> str | None:
@@ -92,7 +94,7 @@ def reconcile(
         with asking(sweep_dir, request.search):
             growth = _grow(sweep_dir, request, backend)
             _refuse_damaged(growth.seen)
-            plan = _plan(runs, growth, backend, NO_WISH)  # refuses before it writes
+            plan = _whole_plan(sweep_dir, growth, backend)  # refuses before it writes
             check_inputs(item.trial for item in plan.actions if item.action in STARTS)
             if earlier is not None and request.search is not None:
                 SearchDir(sweep_dir).reopen()
@@ -105,7 +107,7 @@ def reconcile(
             outcome = Outcome(sweep_dir, plan, paths)
             outcome = carry_out(outcome, growth.seen, request.resources, backend)
             growth.write_end(SearchDir(sweep_dir))
-            return outcome
+            return measure(outcome, backend)
 
 
 def refill(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> Outcome | None:
@@ -148,7 +150,19 @@ def refill(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> Ou
         outcome = Outcome(sweep_dir, plan, paths)
         outcome = carry_out(outcome, growth.seen, request.resources, backend)
         growth.write_end(search_dir)
+        if room is None:  # else the jobs go where one has ended, which is no machine of its own
+            outcome = _measure_search(outcome, growth, backend)
         return outcome
+
+
+def _measure_search(outcome: Outcome, growth: Growth, backend: Backend) -> Outcome:
+    """Order the measurement of a search that has come to its end, if it was not ordered before."""
+    settings = growth.request.bench
+    if settings is None or growth.ended is None:
+        return outcome
+    ask = Ask(settings, unasked=True)
+    plan = with_bench(outcome.plan, outcome.sweep_dir, growth.seen, backend, ask)
+    return measure(replace(outcome, plan=plan), backend)
 
 
 def _to_go_on_with(growth: Growth) -> frozenset[str]:
@@ -242,6 +256,15 @@ def _refuse_damaged(observations: Mapping[str, Observation]) -> None:
     for seen in observations.values():
         if seen.condition == "damaged":
             raise RunDirError(seen.problem or f"{seen.path} is damaged")
+
+
+def _whole_plan(sweep_dir: SweepDir, growth: Growth, backend: Backend) -> Plan:
+    """What a user's call does to the trials, and to the measurement of their models."""
+    request = growth.request
+    later = request.search is not None and growth.ended is None
+    ask = None if request.bench is None else Ask(request.bench, later=later)
+    plan = _plan(sweep_dir.runs, growth, backend, wish_of(ask))
+    return plan if ask is None else with_bench(plan, sweep_dir, growth.seen, backend, ask)
 
 
 def _plan(

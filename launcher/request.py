@@ -10,6 +10,7 @@ from deit_core.errors import SchemaError
 from deit_core.pruning import PrunerRecord
 from deit_core.records import PlannedTrial, PlanRecord
 from deit_core.run_dir import RunDir
+from launcher.bench.section import BenchSettings
 from launcher.expand import Expansion, Trial, expand
 from launcher.pruning_check import resolve_pruner
 from launcher.repair import is_damaged
@@ -38,6 +39,8 @@ class Request:
     """Whether `resources.max_parallel` is what `deit-launch throttle` said."""
     pruner: PrunerRecord | None = None
     """How its trials are compared; None where none is stopped early."""
+    bench: BenchSettings | None = None
+    """How its models are measured; None where that is not asked for."""
     search: SearchRecord | None = None
     """Of a search, whose trials become known one after another."""
 
@@ -72,6 +75,7 @@ class Request:
             throttled=self.throttled,
             backend=backend,
             pruner=None if self.pruner is None else self.pruner.model_dump(mode="json"),
+            bench=None if self.bench is None else self.bench.model_dump(mode="json"),
         )
 
     def with_trials_of(self, earlier: Request) -> Request:
@@ -115,6 +119,7 @@ def request_of(sweep: Sweep) -> Request:
         expansion=expansion,
         pruner=resolve_pruner(sweep, expansion.trials),
         search=search,
+        bench=sweep.bench,
         resources=resources,
         text=sweep.text,
         source=str(sweep.source),
@@ -149,8 +154,18 @@ def read_request(sweep_dir: SweepDir) -> Request:
         command=record.command,
         throttled=record.throttled,
         pruner=_pruner_of(record, sweep_dir),
+        bench=bench_of(record, sweep_dir),
         search=search.read_search() if search.exists() else None,
     )
+
+
+def bench_of(record: PlanRecord, sweep_dir: SweepDir) -> BenchSettings | None:
+    """`bench` of a sweep's plan. Raises SchemaError."""
+    try:
+        return None if record.bench is None else BenchSettings.model_validate(record.bench)
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        raise SchemaError(f"{sweep_dir.plan_file} is damaged: bench: {first}") from None
 
 
 def _pruner_of(record: PlanRecord, sweep_dir: SweepDir) -> PrunerRecord | None:

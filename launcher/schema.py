@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from deit_core.config import RunConfig
+from launcher.bench.section import BenchSettings
 from launcher.fields import FREE_FORM, inner_sections, sections
 from launcher.resources import Resources
 from launcher.search.config import Range, Search
@@ -68,6 +69,7 @@ def sweep_schema() -> Schema:
             "Range": _definition(Range),
             "Search": _definition(Search),
             "Resources": _definition(Resources),
+            "Bench": _definition(BenchSettings),
         },
     }
 
@@ -93,7 +95,7 @@ def _list(items: Schema) -> Schema:
     return {"type": "array", "items": items, "minItems": 1}
 
 
-def _definition(model: type[Range] | type[Search] | type[Resources]) -> Schema:
+def _definition(model: type[BaseModel]) -> Schema:
     return model.model_json_schema()
 
 
@@ -196,6 +198,10 @@ def _sweep_properties() -> dict[str, Schema]:
         },
         "search": {"$ref": "#/$defs/Search"},
         "resources": {"$ref": "#/$defs/Resources"},
+        "bench": {
+            "description": "Whether and how the speed of the models is measured.",
+            "anyOf": [{"$ref": "#/$defs/Bench"}, {"type": "null"}],
+        },
         "teacher": {
             "description": "A teacher that is trained first, once for all students.",
             "anyOf": [_object(teacher), {"type": "null"}],

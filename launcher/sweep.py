@@ -9,6 +9,7 @@ from pathlib import Path
 
 from launcher.axes import Axis
 from launcher.axes_parser import parse_axes
+from launcher.bench.section import BenchSettings
 from launcher.errors import Location, SweepError
 from launcher.fields import leaf_fields, sections
 from launcher.layers import (
@@ -61,6 +62,8 @@ class Sweep:
     overrides: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What a user should know, such as an axis that an override took away."""
+    bench: BenchSettings | None = None
+    """How its models are measured; None where that is not asked for."""
     pruner_at: Location | None = None
     """Where `search.pruner` is, if it is."""
 
@@ -114,8 +117,25 @@ def load_sweep(path: Path, *, profile: str | None = None, overrides: Sequence[st
         profile=profile,
         overrides=tuple(overrides),
         notes=notes,
+        bench=_bench(entries, options, searched=space is not None),
         pruner_at=pruner.where if (pruner := section(entries, "search").get("pruner")) else None,
     )
+
+
+def _bench(entries: Entries, options: Overrides, *, searched: bool) -> BenchSettings | None:
+    """`bench:` with what `--set bench.…` says; an empty section takes the defaults."""
+    node = entries.get("bench")
+    if (node is None or node.value is None) and not options.bench:
+        return None
+    given = merge(section(entries, "bench"), options.bench)
+    settings = read_settings(BenchSettings, "bench", given)
+    if searched and settings.when == "alone":
+        raise SweepError(
+            "bench.when: alone trains nothing, but a search asks for points by what trials gave; "
+            "use after",
+            given["when"].location,
+        )
+    return settings
 
 
 def _with_options(search: Node | None, options: Overrides) -> Node:
@@ -136,8 +156,9 @@ def load_config_as_sweep(path: Path, *, overrides: Sequence[str] = ()) -> Sweep:
     document = load_yaml(path)
     tree = load_config_tree(path)
     options = parse_overrides(overrides)
-    if options.search:
-        raise SweepError("search: a training config alone has none", Location("--set"))
+    for key, given in (("search", options.search), ("bench", options.bench)):
+        if given:
+            raise SweepError(f"{key}: a training config alone has none", Location("--set"))
     return Sweep(
         name=_name(None, path),
         description="",

@@ -53,6 +53,8 @@ class Job:
     run_dirs: tuple[Path, ...]
     after: tuple[Path, ...] = ()
     """Run directories (of teachers) that must be completed before this job starts."""
+    after_any: tuple[Path, ...] = ()
+    """Run directories of trials that must have ended before it starts, whichever way."""
     processes: int = 1
     """Ranks that train together, over all nodes."""
     cpus: int = 1

@@ -42,6 +42,7 @@ class QueuedJob(Record):
     tag: str
     run_dirs: tuple[str, ...]
     after: tuple[str, ...] = ()
+    after_any: tuple[str, ...] = ()
     processes: int = 1
     nodes: int = 1
     cpus: int = 1

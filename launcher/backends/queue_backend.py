@@ -76,6 +76,7 @@ class QueueBackend:
             tag=job.tag,
             run_dirs=tuple(str(path) for path in job.run_dirs),
             after=tuple(str(path) for path in job.after),
+            after_any=tuple(str(path) for path in job.after_any),
             processes=job.processes,
             nodes=job.resources.nodes,
             cpus=job.cpus,

@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deit_core.attempts import Cause
@@ -47,6 +47,11 @@ class LiveJob:
     errors: int = 0
     """Passes in a row that failed on it."""
     pause_until: float = 0.0
+    waits_for: list[str] = field(init=False)
+    """Of the trials that must have ended first, those that have not been seen to."""
+
+    def __post_init__(self) -> None:
+        self.waits_for = list(self.job.after_any)
 
 
 class QueueMover(ABC):
@@ -224,8 +229,19 @@ class QueueMover(ABC):
             if state in ("failed", "idle"):
                 self._release(tag, live.job, Path(path), failed=state == "failed")
                 return
-        if all(state == "completed" for _, state in standing):
+        if all(state == "completed" for _, state in standing) and not self._awaits_an_end(live):
             self._start(tag, live)
+
+    def _awaits_an_end(self, live: LiveJob) -> bool:
+        """Whether a trial goes on that must have ended first; each that has is asked about once.
+
+        From the last one on, as trials mostly end in their order: thousands may be waited for.
+        """
+        while live.waits_for:
+            if self._dependency(live.waits_for[-1]) == "running":
+                return True
+            live.waits_for.pop()
+        return False
 
     def _dependency(self, path: str) -> DependencyState:
         """How a teacher stands; looked up once a pass, as hundreds of jobs may wait for it."""
