@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -148,13 +149,26 @@ def simulate(arm: Arm, repeat: int, points: int) -> Found:
 def run_for_real(arm: Arm, repeat: int, points: int, backend_name: str) -> Found:
     """One search through a backend."""
     command = (sys.executable, str(HERE / "surrogate.py"), str(EPOCH_S))
-    # In a folder that all nodes see.
-    with tempfile.TemporaryDirectory(dir=Path.cwd(), ignore_cleanup_errors=True) as name:
-        runs = Path(name) / "runs"
+    folder = Path(tempfile.mkdtemp(dir=Path.cwd()))  # that all nodes see
+    try:
+        runs = folder / "runs"
         backend = open_backend(backend_name, runs, command)
-        request = request_of(load_sweep(write_sweep(Path(name), arm, repeat, points)))
-        sweep_dir = reconcile(runs, request, backend).sweep_dir
-        return _await(sweep_dir, backend)
+        request = request_of(load_sweep(write_sweep(folder, arm, repeat, points)))
+        found = _await(reconcile(runs, request, backend).sweep_dir, backend)
+        sys.stderr.write(
+            f"{arm}, repeat {repeat}: best {found.best.true_final:.2f}, "
+            f"{100 * found.share:.0f} % of the epochs\n"
+        )
+        return found
+    finally:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Whoever moved the last job may still write a line or two."""
+    deadline = time.monotonic() + 10.0
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _await(sweep_dir: SweepDir, backend: Backend) -> Found:
@@ -228,13 +242,13 @@ def _interval(gains: Sequence[float]) -> str:
     return f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
 
 
-def pruning_table(results: Results) -> str:
+def pruning_table(results: Results, pruned_arms: Sequence[Arm] = PRUNED) -> str:
     """The same points of random search with and without a pruner."""
     lines = [
         "| pruner | epochs run | best trial kept | mean regret | largest |",
         "|---|---|---|---|---|",
     ]
-    for arm in PRUNED:
+    for arm in pruned_arms:
         pairs = list(zip(results[RANDOM], results[arm], strict=True))
         lost = [_regret(whole, pruned) for whole, pruned in pairs]
         kept = sum(_kept(whole, pruned) for whole, pruned in pairs)
@@ -302,10 +316,10 @@ def main() -> None:
         said(f"{agreement(results[RANDOM])}; default: rungs {Pruner().rungs}, 1 in "
              f"{Pruner().reduction_factor:g}\n")  # fmt: skip
     else:
-        arms = (RANDOM, Arm("tpe", HALVING))
+        arms = (RANDOM, Arm("tpe", HALVING), Arm("random", HALVING))
         real = partial(run_for_real, backend_name=options.backend)
         results = measure(real, arms, options, 1)
-        said(f"{search_table(results, arms[1:])}\n")
+        said(f"{search_table(results, arms[1:2])}\n\n{pruning_table(results, arms[2:])}\n")
     said(f"{options.repeats} repeats of {options.points} points, {SLOTS} at once; "
          f"{time.monotonic() - began:.0f} s\n")  # fmt: skip
 

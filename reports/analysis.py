@@ -10,14 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from reports import stats
-from reports.load import SweepResults
-from reports.stats import Interval, Paired, Spread
+from reports.results import SweepResults
+from reports.stats import Estimate, Interval, Paired, Spread, Verdict
 from reports.variants import KIND, Baseline, Variant, find_baseline, group_variants
-
-Verdict = Literal["better", "baseline better", "not distinguishable", "not tested"]
 
 
 @dataclass(frozen=True)
@@ -105,15 +102,37 @@ def analyse(sweep: SweepResults, baseline: str | None = None) -> Analysis:
     groups = {group: list(seeds.values()) for group, seeds in values.items() if seeds}
     spread = stats.spread(groups)
     results = {v.group_id: _summarise(v, groups, spread) for v in variants}
-    pairs = {g: b for g, b in chosen.of.items() if g in groups and b in groups}
-    tested = [group for group, base in pairs.items() if _testable(groups, spread, group, base)]
-    critical = _family_critical(tested, pairs, groups, spread)
-    comparisons = {
-        group: _compare(group, base, (values, groups), spread, (len(tested), critical))
-        for group, base in pairs.items()
-    }
+    comparisons, critical = compare(values, chosen.of, spread)
     effects = _effects(variants, chosen, comparisons, groups, spread)
     return Analysis(variants, results, spread, chosen, comparisons, critical, effects)
+
+
+def compare(
+    values: Mapping[str, Mapping[int, float]], baseline_of: Mapping[str, str], spread: Spread
+) -> tuple[dict[str, Comparison], float | None]:
+    """Compare variants with their baselines, with intervals that hold for all of them at once.
+
+    Args:
+        values: accuracy by seed of each variant; a variant without any is left out.
+        baseline_of: the baseline of each variant that has one.
+        spread: of all variants.
+
+    Returns:
+        The comparisons, and `Analysis.critical`.
+    """
+    groups = {group: list(seeds.values()) for group, seeds in values.items() if seeds}
+    pairs = {g: b for g, b in baseline_of.items() if g in groups and b in groups}
+    estimates = {group: _difference(groups, spread, group, base) for group, base in pairs.items()}
+    tested = [group for group, estimate in estimates.items() if estimate is not None]
+    critical = _family_critical(tested, pairs, groups, spread)
+    comparisons = {}
+    for group, base in pairs.items():
+        delta = stats.mean(groups[group]) - stats.mean(groups[base])
+        interval = _interval(estimates[group], (len(tested), critical))
+        paired = stats.paired(values[group], values[base])
+        word = stats.verdict(delta, interval)
+        comparisons[group] = Comparison(group, base, delta, interval, word, paired)
+    return comparisons, critical
 
 
 def _summarise(variant: Variant, groups: stats.Groups, spread: Spread) -> VariantResult:
@@ -126,10 +145,11 @@ def _summarise(variant: Variant, groups: stats.Groups, spread: Spread) -> Varian
     return VariantResult(variant, values, stats.mean(own), stats.sample_sd(own), interval)
 
 
-def _testable(groups: stats.Groups, spread: Spread, group: str, base: str) -> bool:
+def _difference(groups: stats.Groups, spread: Spread, group: str, base: str) -> Estimate | None:
+    """The difference from a baseline; None where it is not tested."""
     if min(len(groups[group]), len(groups[base])) < 2:
-        return False
-    return stats.contrast(groups, {group: 1.0, base: -1.0}, spread) is not None
+        return None
+    return stats.contrast(groups, {group: 1.0, base: -1.0}, spread)
 
 
 def _family_critical(
@@ -145,45 +165,12 @@ def _family_critical(
     return stats.dunnett_critical(sizes, spread.df)
 
 
-def _compare(
-    group: str,
-    base: str,
-    data: tuple[Mapping[str, Mapping[int, float]], stats.Groups],
-    spread: Spread,
-    family: tuple[int, float | None],
-) -> Comparison:
-    values, groups = data
-    size, critical = family
-    delta = stats.mean(groups[group]) - stats.mean(groups[base])
-    interval = None
-    if _testable(groups, spread, group, base):
-        interval = _interval({group: 1.0, base: -1.0}, groups, spread, (size, critical))
-    return Comparison(
-        group, base, delta, interval, _verdict(delta, interval),
-        stats.paired(values[group], values[base]),
-    )  # fmt: skip
-
-
-def _interval(
-    weights: Mapping[str, float],
-    groups: stats.Groups,
-    spread: Spread,
-    family: tuple[int, float | None],
-) -> Interval | None:
+def _interval(estimate: Estimate | None, family: tuple[int, float | None]) -> Interval | None:
     """Interval of a contrast; Bonferroni over the family where no exact critical value is given."""
-    estimate = stats.contrast(groups, weights, spread)
     if estimate is None:
         return None
     size, critical = family
     return estimate.interval(critical or stats.t_critical(estimate.df, size))
-
-
-def _verdict(delta: float, interval: Interval | None) -> Verdict:
-    if interval is None:
-        return "not tested"
-    if not interval.excludes_zero():
-        return "not distinguishable"
-    return "better" if delta > 0 else "baseline better"
 
 
 def _effects(
@@ -212,7 +199,9 @@ def _effects(
     kinds = [effect.kind for effect in effects]
     pairs = [(a, b) for i, a in enumerate(kinds) for b in kinds[i + 1 :]]
     for a, b in pairs:
-        difference = {g: weights[a].get(g, 0.0) - weights[b].get(g, 0.0) for g in groups}
+        difference = {
+            g: weights[a].get(g, 0.0) - weights[b].get(g, 0.0) for g in {**weights[a], **weights[b]}
+        }
         settings = min(len(members[a]), len(members[b]))
         effects.append(_effect((a, b, settings), difference, groups, spread, len(pairs)))
     return tuple(effects)
@@ -239,7 +228,7 @@ def _effect(
     spread: Spread,
     family: int,
 ) -> Effect:
-    delta = math.fsum(w * stats.mean(groups[group]) for group, w in weights.items())
-    interval = _interval(weights, groups, spread, (family, None))
+    delta = stats.value_of(groups, weights)
+    interval = _interval(stats.contrast(groups, weights, spread), (family, None))
     kind, against, settings = names
-    return Effect(kind, against, delta, interval, _verdict(delta, interval), settings)
+    return Effect(kind, against, delta, interval, stats.verdict(delta, interval), settings)

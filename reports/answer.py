@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.analysis import Analysis, Comparison, Effect, VariantResult
-from reports.load import SweepResults, TrialResult
+from reports.results import SweepResults, TrialResult
 from reports.stats import Interval
 from reports.text import Rounding, count, listing
 from reports.variants import KIND

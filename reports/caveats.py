@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from deit_core.records import EnvRecord
 from reports.analysis import Analysis, VariantResult
-from reports.load import SweepResults, TrialResult
+from reports.results import SweepResults, TrialResult
 from reports.stats import BARTLETT_LEVEL, sampling_half_width
 from reports.text import count, listing
 from reports.variants import KIND

@@ -40,6 +40,7 @@ def report(
     """
     from rich.console import Console
 
+    from reports.context import Options
     from reports.load import load_sweep, resolve_sweep
     from reports.render_terminal import print_report
     from reports.report import compile_report
@@ -50,9 +51,8 @@ def report(
     folder = resolve_sweep(path)
     typer.echo(f"sweep folder: {folder}")
     target = Path(os.path.abspath(output)) if output else folder / "report"
-    compiled = compile_report(
-        load_sweep(folder), target, baseline=baseline, source_date_epoch=source_date_epoch()
-    )
+    options = Options(baseline=baseline, source_date_epoch=source_date_epoch())
+    compiled = compile_report(load_sweep(folder, target), options)
     index = write_report(compiled, target)
     print_report(compiled, Console())
     typer.echo(f"report: {index}")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from dataclasses import asdict
 from typing import Any
 
 from reports.analysis import Analysis, VariantResult
-from reports.load import TrialResult
+from reports.caveats import find_caveats
 from reports.report import Report
+from reports.results import TrialResult
 from reports.stats import CONFIDENCE
+from reports.store import compact_lines, input_values
 from reports.text import utc
 from reports.variants import axes_of, value_text
 
-RESULTS_SCHEMA_VERSION = 1
+RESULTS_SCHEMA_VERSION = 2
 _RESULT_FIELDS = (
     "val_top1", "val_top1_cls", "val_top1_dist", "val_ema_top1", "val_top5", "val_loss",
     "train_loss", "val_images", "train_images", "epochs", "steps", "parameters",
@@ -26,14 +27,14 @@ _RESULT_FIELDS = (
 
 def csv_text(report: Report) -> str:
     """Comma separated, full precision, times in ISO 8601 UTC."""
-    axes = axes_of(report.sweep)
+    axes = axes_of(report.context.sweep)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(
         ["trial_id", "group_id", "name", "role", "seed", "state", *axes, *_RESULT_FIELDS,
          "attempt", "finished_utc", "reason"]
     )  # fmt: skip
-    for trial in report.sweep.trials:
+    for trial in report.context.sweep.trials:
         row = _trial(trial)
         swept = [_csv_value(trial.planned.swept.get(axis)) for axis in axes]
         identity = [row[key] for key in ("trial_id", "group_id", "name", "role", "seed", "state")]
@@ -47,23 +48,26 @@ def _csv_value(value: Any) -> str:
 
 
 def json_values(report: Report) -> dict[str, Any]:
-    """Everything the report knows; accuracies in percent, differences in percentage points."""
-    sweep, plan = report.sweep, report.sweep.plan
+    """Everything the report knows; accuracies in percent, differences in percentage points.
+
+    `input` and `options` are all that the rest is made from (`reports.store`).
+    """
+    context = report.context
+    sweep, analysis, plan = context.sweep, context.analysis, context.sweep.plan
     return {
         "schema_version": RESULTS_SCHEMA_VERSION,
         "sweep": plan.sweep,
         "sweep_hash": plan.sweep_hash,
-        "generated_utc": report.generated,
-        "answer": list(report.answer),
-        "caveats": [asdict(caveat) for caveat in report.caveats],
+        "generated_utc": context.generated,
+        "options": asdict(context.options),
+        "answer": list(context.answer),
+        "caveats": [asdict(caveat) for caveat in find_caveats(sweep, analysis)],
         "axes": list(axes_of(sweep)),
-        "statistics": _statistics(report.analysis),
-        "variants": [_variant(report.analysis, row) for row in report.analysis.ranked],
-        "effects": [asdict(effect) for effect in report.analysis.effects],
+        "statistics": _statistics(analysis),
+        "variants": [_variant(analysis, row) for row in analysis.ranked],
+        "effects": [asdict(effect) for effect in analysis.effects],
         "trials": [_trial(trial) | {"swept": dict(trial.planned.swept)} for trial in sweep.trials],
-        "method": list(report.method),
-        "provenance": dict(report.provenance),
-        "sweep_yaml": report.sweep_yaml,
+        "input": input_values(sweep),
     }
 
 
@@ -116,4 +120,4 @@ def _trial(trial: TrialResult) -> dict[str, Any]:
 
 def json_text(report: Report) -> str:
     """`json_values` as text; a number that is not finite would be an error."""
-    return json.dumps(json_values(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return compact_lines(json_values(report)) + "\n"

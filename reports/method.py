@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.analysis import Analysis
-from reports.load import SweepResults
+from reports.results import SweepResults
 from reports.stats import sampling_half_width
 from reports.text import Rounding, count, listing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reports.load import SweepResults
+from reports.results import SweepResults
 from reports.text import duration, listing, utc
 
 

@@ -7,20 +7,23 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from reports.caveats import find_caveats
+from reports.document import Table
 from reports.report import Report
-from reports.table import Table
+from reports.table import main_table
 
 
 def print_report(report: Report, console: Console) -> None:
     """Print the answer, the caveats and the main table."""
-    table = _rich_table(report.main)
+    context = report.context
+    table = _rich_table(main_table(context.analysis, context.rounding))
     if not console.is_terminal:  # a pipe has no width to wrap at
         widest = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
         console.width = max(console.width, widest)
-    console.print(Text(" ".join(report.answer)), soft_wrap=not console.is_terminal)
+    console.print(Text(" ".join(context.answer)), soft_wrap=not console.is_terminal)
     console.print()
     console.print(table)
-    for caveat in report.caveats:
+    for caveat in find_caveats(context.sweep, context.analysis):
         console.print(Text(f"caveat: {caveat.text}"), soft_wrap=not console.is_terminal)
 
 

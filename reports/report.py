@@ -1,95 +1,76 @@
-"""The report as data: what every renderer prints, in reading order."""
+"""The report as a document: its sections in reading order."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from reports.analysis import Analysis, analyse
 from reports.answer import answer
-from reports.caveats import Caveat, find_caveats
-from reports.figures import AccuracyPlot, accuracy_plot
-from reports.load import SweepResults
-from reports.method import how_to_read, legend
-from reports.provenance import provenance
+from reports.context import Context, Options
+from reports.document import Figure, Section, Table, figures_of, tables_of
+from reports.results import SweepResults
+from reports.sections.answer import answer_section, caveats_section
+from reports.sections.method import method_section, provenance_section
+from reports.sections.trials import failures_section, trials_section
+from reports.sections.variants import seeds_section, variants_section
 from reports.stats import sampling_half_width
-from reports.table import (
-    Table,
-    comparison_table,
-    effect_table,
-    failure_table,
-    main_table,
-    seed_table,
-    trial_table,
-)
 from reports.text import Rounding, utc
+
+SECTIONS: tuple[Callable[[Context], Section | None], ...] = (
+    answer_section,
+    caveats_section,
+    variants_section,
+    seeds_section,
+    failures_section,
+    trials_section,
+    method_section,
+    provenance_section,
+)
+"""In reading order. Each says None where it has nothing to say."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Sections in reading order."""
+    """What every renderer prints."""
 
     title: str
-    generated: str
-    """ISO 8601 UTC: SOURCE_DATE_EPOCH, else when the newest trial ended, else the plan's time."""
-    answer: tuple[str, ...]
-    caveats: tuple[Caveat, ...]
-    main: Table
-    effects: Table | None
-    legend: tuple[str, ...]
-    plot: AccuracyPlot | None
-    """None for a single run: one point shows nothing."""
-    seeds: Table
-    comparisons: Table | None
-    failures: Table | None
-    trials: Table
-    method: tuple[str, ...]
-    provenance: tuple[tuple[str, str], ...]
-    sweep_yaml: str | None
-    analysis: Analysis
-    sweep: SweepResults
+    description: str
+    sections: tuple[Section, ...]
+    context: Context
+
+    @property
+    def figures(self) -> list[Figure]:
+        """All figures, in reading order."""
+        return figures_of(self.sections)
+
+    @property
+    def tables(self) -> list[Table]:
+        """All tables with a name, in reading order."""
+        return tables_of(self.sections)
 
 
-def compile_report(
-    sweep: SweepResults,
-    output: Path,
-    *,
-    baseline: str | None = None,
-    source_date_epoch: int | None = None,
-) -> Report:
-    """Compute the whole report; nothing is written.
-
-    Args:
-        sweep: what was read.
-        output: folder the report will lie in; links to run directories are relative to it.
-        baseline: the user's choice, such as `kind=none`.
-        source_date_epoch: Unix seconds to date the report with instead of the newest result.
+def compile_report(sweep: SweepResults, options: Options | None = None) -> Report:
+    """Compute the whole report; nothing is read or written.
 
     Raises:
-        ReportError: `baseline` does not name variants of this sweep.
+        ReportError: `options.baseline` does not name variants of this sweep.
     """
-    analysis = analyse(sweep, baseline)
+    options = options or Options()
+    analysis = analyse(sweep, options.baseline)
     rounding = _rounding(sweep, analysis)
-    sentences = answer(sweep, analysis, rounding)
-    return Report(
-        title=f"Report of the {'run' if sweep.single_run else 'sweep'} {sweep.plan.sweep}",
-        generated=_generated(sweep, source_date_epoch),
-        answer=sentences,
-        caveats=find_caveats(sweep, analysis),
-        main=main_table(analysis, rounding),
-        effects=effect_table(analysis, rounding),
-        legend=legend(sweep, analysis),
-        plot=None if sweep.single_run else accuracy_plot(analysis, " ".join(sentences[:2])),
-        seeds=seed_table(analysis, rounding),
-        comparisons=comparison_table(analysis, rounding),
-        failures=failure_table(sweep, output),
-        trials=trial_table(sweep, output),
-        method=how_to_read(sweep, analysis, rounding),
-        provenance=provenance(sweep),
-        sweep_yaml=sweep.sweep_yaml,
-        analysis=analysis,
+    context = Context(
         sweep=sweep,
+        analysis=analysis,
+        rounding=rounding,
+        options=options,
+        generated=_generated(sweep, options.source_date_epoch),
+        answer=answer(sweep, analysis, rounding),
     )
+    sections = tuple(section for make in SECTIONS if (section := make(context)) is not None)
+    what = "run" if sweep.single_run else "sweep"
+    title = f"Report of the {what} {sweep.plan.sweep}"
+    return Report(title, sweep.plan.description, sections, context)
 
 
 def _rounding(sweep: SweepResults, analysis: Analysis) -> Rounding:

@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from reports.analysis import Analysis, Comparison, Effect, VariantResult
-from reports.load import SweepResults, TrialResult
+from reports.document import Cell, Column, Table
+from reports.results import SweepResults, TrialResult
 from reports.stats import mean
 from reports.text import NOTHING, Rounding, duration
 from reports.variants import short_names, value_text
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column's heading and how its cells stand."""
-
-    title: str
-    numeric: bool = False
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell."""
-
-    text: str
-    strong: bool = False
-    href: str | None = None
-    """Relative link, as seen from the report's folder."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under a caption; the first `row_headers` cells of a row name it."""
-
-    caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    row_headers: int = 1
-
 
 _Reader = Callable[[VariantResult], str]
 HEADS = {
@@ -55,7 +24,7 @@ def main_table(analysis: Analysis, rounding: Rounding) -> Table:
     """One row per variant, best mean first, the best of several in bold."""
     names = short_names(tuple(analysis.variants[0].swept))
     readers: list[tuple[Column, _Reader]]
-    readers = [(Column(name), _swept(axis)) for axis, name in names.items()]
+    readers = [(Column(name, filters=True), _swept(axis)) for axis, name in names.items()]
     if not readers:
         readers = [(Column("variant"), lambda row: row.variant.label)]
     row_headers = len(readers)
@@ -80,7 +49,7 @@ def main_table(analysis: Analysis, rounding: Rounding) -> Table:
         if len(analysis.variants) > 1
         else "Accuracy after the last epoch"
     )
-    return Table(caption, columns, rows, row_headers)
+    return Table(caption, columns, rows, row_headers, name="variants")
 
 
 def _swept(axis: str) -> _Reader:
@@ -138,6 +107,7 @@ def comparison_table(analysis: Analysis, rounding: Rounding) -> Table | None:
         "Differences at equal seeds, in percentage points",
         tuple(Column(title, title in numbers) for title in (*names, *numbers)),
         tuple(rows),
+        name="seed_by_seed",
     )
 
 
@@ -167,6 +137,7 @@ def effect_table(analysis: Analysis, rounding: Rounding) -> Table | None:
         "Kinds of distillation, averaged over the other swept fields, in percentage points",
         tuple(Column(title, title in numeric) for title in titles),
         rows,
+        name="kinds",
     )
 
 
@@ -194,7 +165,7 @@ def seed_table(analysis: Analysis, rounding: Rounding) -> Table:
         rows.append(tuple(Cell(text) for text in cells))
     columns = [Column("variant"), Column("mean (± 95 %)", True)]
     columns += [Column(f"seed {seed}", True) for seed in seeds]
-    return Table("Top-1 % of every seed", tuple(columns), tuple(rows))
+    return Table("Top-1 % of every seed", tuple(columns), tuple(rows), name="seeds")
 
 
 def _seed_text(trial: TrialResult | None, rounding: Rounding) -> str:
@@ -203,7 +174,7 @@ def _seed_text(trial: TrialResult | None, rounding: Rounding) -> str:
     return rounding.plain(trial.result.val_top1) if trial.result else trial.state
 
 
-def trial_table(sweep: SweepResults, output: Path) -> Table:
+def trial_table(sweep: SweepResults) -> Table:
     """Every planned trial, with its run directory as seen from the report's folder."""
     heads = [
         field
@@ -215,17 +186,17 @@ def trial_table(sweep: SweepResults, output: Path) -> Table:
         Column("top-1", True), *(Column(HEADS[field], True) for field in heads),
         Column("val loss", True), Column("training", True), Column("attempts", True),
     ]  # fmt: skip
-    rows = tuple(_trial_row(trial, heads, output) for trial in sweep.trials)
-    return Table("Every planned trial, in plan order", tuple(columns), rows)
+    rows = tuple(_trial_row(sweep, trial, heads) for trial in sweep.trials)
+    return Table("Every planned trial, in plan order", tuple(columns), rows, name="trials")
 
 
-def _trial_row(trial: TrialResult, heads: Sequence[str], output: Path) -> tuple[Cell, ...]:
+def _trial_row(sweep: SweepResults, trial: TrialResult, heads: Sequence[str]) -> tuple[Cell, ...]:
     planned, result = trial.planned, trial.result
     accuracies = [getattr(result, field, None) for field in ("val_top1", *heads)]
     loss = result.val_loss if result else None
     return (
         Cell(planned.name),
-        Cell(planned.trial_id, href=run_link(trial, output)),
+        Cell(planned.trial_id, href=sweep.link(trial)),
         Cell(str(planned.seed)),
         Cell(trial.state),
         *(Cell(NOTHING if value is None else f"{value:.2f}") for value in accuracies),
@@ -235,14 +206,7 @@ def _trial_row(trial: TrialResult, heads: Sequence[str], output: Path) -> tuple[
     )
 
 
-def run_link(trial: TrialResult, output: Path) -> str | None:
-    """The run directory relative to the report's folder, or None where there is none."""
-    if trial.state == "missing":
-        return None
-    return Path(os.path.relpath(trial.path, output)).as_posix()
-
-
-def failure_table(sweep: SweepResults, output: Path) -> Table | None:
+def failure_table(sweep: SweepResults) -> Table | None:
     """Trials without a result and why; None where all have one."""
     without = [trial for trial in sweep.trials if trial.result is None]
     if not without:
@@ -250,11 +214,11 @@ def failure_table(sweep: SweepResults, output: Path) -> Table | None:
     rows = tuple(
         (
             Cell(trial.planned.name),
-            Cell(trial.planned.trial_id, href=run_link(trial, output)),
+            Cell(trial.planned.trial_id, href=sweep.link(trial)),
             Cell(trial.state),
             Cell(trial.reason or ""),
         )
         for trial in without
     )
     columns = (Column("trial"), Column("run directory"), Column("state"), Column("reason"))
-    return Table("Trials without a result", columns, rows)
+    return Table("Trials without a result", columns, rows, name="failures")

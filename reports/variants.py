@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.errors import ReportError
-from reports.load import SweepResults, TrialResult
+from reports.results import SweepResults, TrialResult
+from reports.settings import SettingIndex
 
 KIND = "distill.kind"
 
@@ -117,12 +118,13 @@ def find_baseline(variants: Sequence[Variant], wanted: str | None = None) -> Bas
         selector, chosen = {KIND: "none"}, "the variants without distillation"
     else:
         selector, chosen = dict(first.swept), "the first variant of the sweep"
-    baselines = [v for v in variants if _selects(selector, v)]
+    baselines = {v.group_id: v for v in variants if _selects(selector, v)}
+    index = SettingIndex({group: v.swept for group, v in baselines.items()}, ignored=selector)
     matches = {}
     for variant in variants:
-        if variant in baselines:
+        if variant.group_id in baselines:
             continue
-        fitting = [b for b in baselines if _same_setting(variant, b, selector)]
+        fitting = [baselines[group] for group in index.alike(variant.swept)]
         if len(fitting) > 1:
             raise ReportError(
                 f"--baseline {wanted!r} fits several variants ({fitting[0].label}; "
@@ -130,20 +132,11 @@ def find_baseline(variants: Sequence[Variant], wanted: str | None = None) -> Bas
             )
         if fitting:
             matches[variant.group_id] = fitting[0].group_id
-    return Baseline(selector, matches, tuple(b.group_id for b in baselines), chosen)
+    return Baseline(selector, matches, tuple(baselines), chosen)
 
 
 def _selects(selector: Mapping[str, Any], variant: Variant) -> bool:
     return all(variant.swept.get(axis) == value for axis, value in selector.items())
-
-
-def _same_setting(variant: Variant, baseline: Variant, selector: Mapping[str, Any]) -> bool:
-    """Equal in every field that is open; a field without effect in one of them does not differ."""
-    for axis, value in baseline.swept.items():
-        other = variant.swept.get(axis)
-        if axis not in selector and value is not None and other is not None and value != other:
-            return False
-    return True
 
 
 def _parse_selector(variants: Sequence[Variant], wanted: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from deit_core.run_dir import write_atomic
 from reports.errors import ReportError
 from reports.export import csv_text, json_text
-from reports.figures import draw
+from reports.figures.draw import draw
 from reports.render_html import render_html
 from reports.render_markdown import render_markdown
 from reports.report import Report
@@ -20,13 +20,13 @@ def write_report(report: Report, output: Path) -> Path:
     Raises:
         RunDirError: no permission, or no space left.
     """
-    picture = draw(report.plot) if report.plot else None
+    pictures = {figure.name: draw(figure) for figure in report.figures}
     files = {
         "results.json": json_text(report),
         "results.csv": csv_text(report),
-        **({"figures/accuracy.svg": picture.standalone} if picture else {}),
+        **{f"figures/{name}.svg": picture.standalone for name, picture in pictures.items()},
         "report.md": render_markdown(report),
-        "index.html": render_html(report, picture),
+        "index.html": render_html(report, pictures),
     }
     for name, text in files.items():
         write_atomic(output / name, text.encode())

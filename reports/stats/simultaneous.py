@@ -3,7 +3,7 @@
 Up to `MAX_EXACT` combinations: the equicoordinate quantile of their multivariate t distribution,
 by quasi-Monte Carlo over a fixed lattice (Genz & Bretz 2009, "Computation of Multivariate Normal
 and t Probabilities", section 4.2), so that the same family gives the same bits every time. Its
-error is a few thousandths. Beyond that: the studentized maximum modulus, which is exact for
+error is below 0.005. Beyond that: the studentized maximum modulus, which is exact for
 combinations that are independent but for s and too wide for others (Sidak 1967, JASA 62).
 """
 
@@ -21,7 +21,7 @@ from reports.stats.numbers import CONFIDENCE
 from reports.stats.quadrature import Array, chi_nodes, solve_critical
 
 MAX_EXACT = 64
-_POINTS = 2**14
+_POINTS = 2**16
 
 
 def simultaneous_critical(

@@ -1,30 +1,19 @@
-"""The accuracy plot as SVG: every seed a point, the mean and its interval below them.
-
-First the data (`PlotRow`), then the drawing. The same data gives the same bytes. Points carry a
-<title>, the picture <title> and <desc>; colour is never the only sign.
-"""
+"""The accuracy plot: every seed a point, the mean and its interval below them."""
 
 from __future__ import annotations
 
-import io
+from collections.abc import Mapping
 from dataclasses import dataclass
-from xml.etree import ElementTree
 
-from matplotlib import rc, rc_context, rcdefaults
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from reports.analysis import Analysis, VariantResult
+from reports.figures.style import GRID, INK, style_of
 from reports.stats import Interval
 from reports.variants import KIND, Variant, value_text
 
-_SVG = "http://www.w3.org/2000/svg"
-_XLINK = "http://www.w3.org/1999/xlink"
-_INK = "#1b1b1a"
-"""Text and axes; replaced by the page's own colour where the picture is part of a page."""
-# Okabe and Ito 2008, "Color universal design": those with contrast of at least 3:1 on white.
-_STYLES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"))
 _ROW_INCHES = 0.42
 _DODGE = 0.36
 """Height, in rows, over which the seeds of a variant are spread so that none hides another."""
@@ -67,6 +56,19 @@ class AccuracyPlot:
     description: str
     cut: str = ""
     """What is left out, as a sentence; empty where all variants are drawn."""
+
+    def size(self) -> tuple[float, float]:
+        """Inches: 5 for the axes, and what the longest label needs at 10 points."""
+        longest = max(len(row.label) for row in self.rows)
+        return max(8.0, 5.0 + 0.08 * longest), 1.0 + _ROW_INCHES * len(self.rows)
+
+    def paint(self, canvas: Canvas) -> None:
+        """Draw every seed as a point, the mean and its interval below them."""
+        _draw_axes(canvas.add_subplot(), self)
+
+    def tooltips(self) -> Mapping[str, str]:
+        """What is known of a seed."""
+        return {f"seed-{point.trial_id}": point.title for row in self.rows for point in row.points}
 
     @property
     def has_crosses(self) -> bool:
@@ -115,84 +117,20 @@ def _plot_row(row: VariantResult, key: str | None) -> PlotRow:
     return PlotRow(row.variant.label, tuple(points), row.mean, row.interval, family)
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One drawing in the two forms that are needed."""
-
-    standalone: str
-    """An SVG document with a white background."""
-    inline: str
-    """An <svg> element for a page: no namespaces, the page's text colour, width by the page."""
-
-
-def draw(plot: AccuracyPlot) -> Picture:
-    """Draw the plot."""
-    root = _draw(plot)
-    inline = ElementTree.Element(root.tag, dict(root.attrib))
-    inline.extend(root)
-    for size in ("width", "height"):
-        inline.attrib.pop(size, None)
-    background = ElementTree.Element(f"{{{_SVG}}}rect", width="100%", height="100%", fill="#fff")
-    root.insert(2, background)  # after <title> and <desc>
-    return Picture(
-        '<?xml version="1.0" encoding="utf-8"?>\n' + _serialise(root) + "\n",
-        _serialise(inline)
-        .replace(_INK, "currentColor")
-        .replace(f' xmlns="{_SVG}"', "")
-        .replace(f' xmlns:xlink="{_XLINK}"', "")
-        .replace("xlink:href", "href"),
-    )
-
-
-def _serialise(root: ElementTree.Element) -> str:
-    ElementTree.register_namespace("", _SVG)
-    ElementTree.register_namespace("xlink", _XLINK)
-    return ElementTree.tostring(root, encoding="unicode")
-
-
-def _draw(plot: AccuracyPlot) -> ElementTree.Element:
-    buffer = io.BytesIO()
-    with rc_context():
-        _set_style()
-        figure = Figure(figsize=_size(plot), layout="constrained")
-        figure.patch.set_visible(False)
-        _draw_axes(figure.add_subplot(), plot)
-        figure.savefig(buffer, format="svg")
-    return _annotate(ElementTree.fromstring(buffer.getvalue()), plot)
-
-
-def _set_style() -> None:
-    """The same look wherever it is drawn: a user's matplotlibrc has no say."""
-    rcdefaults()
-    rc("svg", fonttype="none", hashsalt="deit-report")
-    rc("font", family="sans-serif", size=10)
-    rc("text", color=_INK, parse_math=False)
-    rc("axes", edgecolor=_INK, labelcolor=_INK)
-    rc("xtick", color=_INK)
-    rc("ytick", color=_INK)
-
-
-def _size(plot: AccuracyPlot) -> tuple[float, float]:
-    """Inches: 5 for the axes, and what the longest label needs at 10 points."""
-    longest = max(len(row.label) for row in plot.rows)
-    return max(8.0, 5.0 + 0.08 * longest), 1.0 + _ROW_INCHES * len(plot.rows)
-
-
 def _draw_axes(axes: Axes, plot: AccuracyPlot) -> None:
-    axes.patch.set_visible(False)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.set_yticks(range(len(plot.rows)), [row.label for row in plot.rows])
     axes.set_ylim(len(plot.rows) - 0.4, -0.6)
     axes.set_xlabel("val top-1 (%)")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
-    axes.grid(axis="x", color="#8884", linewidth=0.6)
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     _limit_x(axes, plot)
     if plot.reference is not None:
-        axes.axvline(plot.reference, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        axes.axvline(plot.reference, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     for y, row in enumerate(plot.rows):
-        style = _STYLES[plot.families.index(row.family) % len(_STYLES)]
+        style = style_of(row.family, plot.families)
         _draw_row(axes, y, row, style)
 
 
@@ -221,7 +159,7 @@ def _draw_row(axes: Axes, y: int, row: PlotRow, style: tuple[str, str]) -> None:
         offset = (index - (count - 1) / 2) / max(count, 2) * _DODGE - 0.12
         if point.top1 is None:
             (mark,) = axes.plot(
-                0.015 + 0.02 * crosses, y, "x", color=_INK, markersize=5,
+                0.015 + 0.02 * crosses, y, "x", color=INK, markersize=5,
                 transform=axes.get_yaxis_transform(),
             )  # fmt: skip
             crosses += 1
@@ -235,25 +173,5 @@ def _draw_row(axes: Axes, y: int, row: PlotRow, style: tuple[str, str]) -> None:
         return
     below = y + 0.28
     if row.interval is not None:
-        axes.plot([row.interval.low, row.interval.high], [below, below], color=_INK, linewidth=1.6)
-    axes.plot(row.mean, below, "|", color=_INK, markersize=9, markeredgewidth=2.2)
-
-
-def _annotate(root: ElementTree.Element, plot: AccuracyPlot) -> ElementTree.Element:
-    """Add names for assistive technology; drop the metadata, which hold a date."""
-    for child in list(root):
-        if child.tag == f"{{{_SVG}}}metadata":
-            root.remove(child)
-    titles = {f"seed-{p.trial_id}": p.title for row in plot.rows for p in row.points}
-    for element in root.iter():
-        if element.get("id") in titles:
-            title = ElementTree.Element(f"{{{_SVG}}}title")
-            title.text = titles[element.attrib["id"]]
-            element.insert(0, title)
-    root.set("role", "img")
-    root.set("aria-labelledby", "accuracy-title accuracy-desc")
-    for position, (tag, text) in enumerate((("title", plot.title), ("desc", plot.description))):
-        element = ElementTree.Element(f"{{{_SVG}}}{tag}", id=f"accuracy-{tag}")
-        element.text = text
-        root.insert(position, element)
-    return root
+        axes.plot([row.interval.low, row.interval.high], [below, below], color=INK, linewidth=1.6)
+    axes.plot(row.mean, below, "|", color=INK, markersize=9, markeredgewidth=2.2)

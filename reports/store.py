@@ -1,0 +1,178 @@
+"""results.json as input: everything that was read, so that a report can be made again from it.
+
+Records that trials share (config, environment, throughput) are written once, under a key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from deit_core.attempts import AttemptRecord
+from deit_core.config import RunConfig, parse_run_config
+from deit_core.errors import ConfigError, SchemaError
+from deit_core.records import (
+    AnalysisRecord,
+    EnvRecord,
+    PlannedTrial,
+    PlanRecord,
+    Record,
+    StatusRecord,
+    SummaryRecord,
+)
+from deit_core.throughput_records import ThroughputRecord
+from reports.curves import Curve
+from reports.results import SweepResults, TrialResult
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+class _Shared:
+    """Objects that many trials have alike, by a short key in order of first use."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self._keys: dict[int, str] = {}
+
+    def key(self, value: Record | RunConfig | None) -> str | None:
+        """The key of a value; equal values are one object already (`reports.load`)."""
+        if value is None:
+            return None
+        if id(value) not in self._keys:
+            self._keys[id(value)] = str(len(self._keys))
+            self.values[self._keys[id(value)]] = value.model_dump(mode="json")
+        return self._keys[id(value)]
+
+
+def input_values(sweep: SweepResults) -> dict[str, Any]:
+    """Plain data that `read_input` turns into an equal sweep."""
+    configs, environments, throughputs = _Shared(), _Shared(), _Shared()
+    trials = [
+        {
+            "planned": trial.planned.model_dump(mode="json"),
+            "state": trial.state,
+            "reason": trial.reason,
+            "status": _plain(trial.status),
+            "summary": _plain(trial.summary),
+            "env": environments.key(trial.env),
+            "config": configs.key(trial.config),
+            "throughput": throughputs.key(trial.throughput),
+            "analysis": _plain(trial.analysis),
+            "attempts": [one.model_dump(mode="json") for one in trial.attempts],
+            "curve": trial.curve.to_json() if trial.curve else None,
+            "correct": trial.correct,
+            "problems": list(trial.problems),
+        }
+        for trial in sweep.trials
+    ]
+    return {
+        "folder": sweep.folder,
+        "links": sweep.links,
+        "plan": sweep.plan.model_dump(mode="json", exclude={"trials"}),
+        "sweep_yaml": sweep.sweep_yaml,
+        "search": sweep.search,
+        "problems": list(sweep.problems),
+        "extra": dict(sweep.extra),
+        "environments": environments.values,
+        "configs": configs.values,
+        "throughputs": throughputs.values,
+        "trials": trials,
+    }
+
+
+def _plain(record: Record | None) -> dict[str, Any] | None:
+    return None if record is None else record.model_dump(mode="json")
+
+
+def read_input(values: Mapping[str, Any], where: str) -> SweepResults:
+    """The sweep that `input_values` was made from.
+
+    Raises:
+        SchemaError: the values do not fit.
+    """
+    try:
+        return _Reader(values, where).sweep()
+    except (KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise SchemaError(f"{where} is damaged: {error!r}"[:300]) from None
+
+
+class _Reader:
+    """Validates every record; shared ones once."""
+
+    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+        self._values, self._where = values, where
+        self._configs = {key: parse_run_config(value) for key, value in values["configs"].items()}
+        self._environments = self._all(EnvRecord, values["environments"])
+        self._throughputs = self._all(ThroughputRecord, values["throughputs"])
+
+    def _all(self, kind: type[RecordT], values: Mapping[str, Any]) -> dict[str, RecordT]:
+        return {key: kind.from_json(value, self._where) for key, value in values.items()}
+
+    def _one(self, kind: type[RecordT], values: Any) -> RecordT | None:
+        return None if values is None else kind.from_json(values, self._where)
+
+    def sweep(self) -> SweepResults:
+        """All of it."""
+        values = self._values
+        trials = tuple(self._trial(one) for one in values["trials"])
+        plan = PlanRecord.from_json(values["plan"], self._where)
+        return SweepResults(
+            folder=values["folder"],
+            links=values["links"],
+            plan=plan.model_copy(update={"trials": tuple(trial.planned for trial in trials)}),
+            sweep_yaml=values["sweep_yaml"],
+            trials=trials,
+            search=values["search"],
+            problems=tuple(values["problems"]),
+            extra=values["extra"],
+        )
+
+    def _trial(self, values: Mapping[str, Any]) -> TrialResult:
+        attempts = (AttemptRecord.from_json(one, self._where) for one in values["attempts"])
+        return TrialResult(
+            planned=PlannedTrial.from_json(values["planned"], self._where),
+            state=values["state"],
+            reason=values["reason"],
+            status=self._one(StatusRecord, values["status"]),
+            summary=self._one(SummaryRecord, values["summary"]),
+            env=_of(self._environments, values["env"]),
+            config=_of(self._configs, values["config"]),
+            throughput=_of(self._throughputs, values["throughput"]),
+            analysis=self._one(AnalysisRecord, values["analysis"]),
+            attempts=tuple(attempts),
+            curve=Curve.from_json(values["curve"]) if values["curve"] else None,
+            correct=values["correct"],
+            problems=tuple(values["problems"]),
+        )
+
+
+_ValueT = TypeVar("_ValueT")
+
+
+def _of(shared: Mapping[str, _ValueT], key: str | None) -> _ValueT | None:
+    return None if key is None else shared[key]
+
+
+def compact_lines(values: Mapping[str, Any], indent: str = "") -> str:
+    """JSON with one line for each entry of each top-level list or object.
+
+    `json.dumps(indent=…)` is ten times as slow, and a file of one line cannot be compared.
+    """
+    inner = indent + "  "
+    parts = []
+    for key, value in values.items():
+        if isinstance(value, list) and value:
+            body = ",\n".join(f"{inner}  {_json(one)}" for one in value)
+            text = f"[\n{body}\n{inner}]"
+        elif isinstance(value, dict) and value:
+            body = ",\n".join(f"{inner}  {_json(k)}: {_json(v)}" for k, v in value.items())
+            text = f"{{\n{body}\n{inner}}}"
+        else:
+            text = _json(value)
+        parts.append(f"{inner}{_json(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + f"\n{indent}}}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
