@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -60,14 +60,19 @@ class CudaClock:
     def time_s(self, step: Callable[[], None], iterations: int) -> float:
         """Seconds between two events around the steps; one synchronisation at each end."""
         with torch.cuda.device(self._device):
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start, end = _event(), _event()
             self.synchronise()
-            start.record()  # type: ignore[no-untyped-call]
+            start.record()
             for _ in range(iterations):
                 step()
-            end.record()  # type: ignore[no-untyped-call]
-            end.synchronize()  # type: ignore[no-untyped-call]
-            return max(MIN_S, start.elapsed_time(end) / 1000)  # type: ignore[no-untyped-call]
+            end.record()
+            end.synchronize()
+            elapsed_ms: float = start.elapsed_time(end)
+        return max(MIN_S, elapsed_ms / 1000)
+
+
+def _event() -> Any:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
 def clock_of(device: torch.device) -> DeviceClock:

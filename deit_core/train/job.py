@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -84,11 +84,15 @@ def _ended(run: RunDir) -> State | None:
 
 
 def _train_guarded(runs: Sequence[RunDir], stop: StopRequest, ranks: Ranks) -> int:
-    """Train; whatever ends it is written to the status of every trial it leaves unfinished."""
     if not ranks.leads:
         return _train(runs, stop, ranks)
+    return guarded(runs, lambda: _train(runs, stop, ranks))
+
+
+def guarded(runs: Sequence[RunDir], work: Callable[[], int]) -> int:
+    """Do a job's work; what ends it is written to the status of all that it leaves unfinished."""
     try:
-        return _train(runs, stop, ranks)
+        return work()
     except UserError as error:
         _mark_failed(runs, str(error), "user_error")
         raise
