@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deit_core.errors import UserError
+from launcher.commands.bench import bench
 from launcher.commands.best import best
 from launcher.commands.check import doctor
 from launcher.commands.export import export_optuna
@@ -46,7 +47,7 @@ def _options(
 
 _LOOKING = (status, logs, why, best, pruning, tensorboard)
 _STEERING = (retry, cancel, pause, resume, throttle)
-for _command in (sweep, train, *_LOOKING, *_STEERING, doctor):
+for _command in (sweep, train, bench, *_LOOKING, *_STEERING, doctor):
     app.command()(_command)
 app.command("export-optuna")(export_optuna)
 

@@ -12,11 +12,13 @@ from deit_core.errors import RunDirError
 from deit_core.records import StatusRecord
 from deit_core.run_dir import RunDir
 from launcher.backends.base import Backend
+from launcher.bench.again import submit_bench_again
+from launcher.bench.bench_dir import is_bench, look_at_benches
 from launcher.carry_out import Outcome
 from launcher.errors import LaunchError
 from launcher.live_jobs import jobs_by_owner, observe_sweep, require_answers
 from launcher.locks import locked
-from launcher.observe import ACTIVE
+from launcher.observe import ACTIVE, has_result
 from launcher.plan import Wish
 from launcher.policy import CANCELLED
 from launcher.reconcile import continue_sweep
@@ -139,6 +141,27 @@ def cancel(sweep_dir: SweepDir, backend: Backend, trial_ids: Collection[str] | N
     return [name for name, one in targets.items() if one.path and not RunDir(one.path).is_locked()]
 
 
+def cancel_bench(sweep_dir: SweepDir, backend: Backend) -> list[str]:
+    """Stop measurements that run or wait; returns their names.
+
+    Raises:
+        LaunchError: a job did not end, or a scheduler does not answer.
+        RunDirError: a bench directory cannot be read or written.
+    """
+    active = [
+        order for order in look_at_benches(sweep_dir, backend) if order.seen.condition in ACTIVE
+    ]
+    require_answers([order.seen for order in active], backend)
+    by_owner = jobs_by_owner([order.seen for order in active], backend)
+    for jobs in by_owner:
+        jobs.owner.cancel(jobs.ids)
+    for jobs in by_owner:
+        _await_end(jobs.owner, set(jobs.ids))
+    for order in active:
+        _mark_cancelled(order.run)
+    return [f"bench {order.run.path.name}" for order in active if not order.run.is_locked()]
+
+
 def _with_dependants(request: Request, chosen: Collection[str]) -> set[str]:
     """The chosen trials, and those that wait for one of them."""
     found = set(chosen)
@@ -166,7 +189,7 @@ def _await_end(backend: Backend, job_ids: set[str]) -> None:
 
 def _mark_cancelled(run: RunDir) -> None:
     status = surviving_status(run)
-    if run.summary_file.exists() or status.state in ("failed", "pruned") or run.is_locked():
+    if has_result(run) or status.state in ("failed", "pruned") or run.is_locked():
         return
     update = {"state": "preempted", "reason": CANCELLED, "failure": None, "eta_s": None}
     run.write_status(status.model_copy(update=update))
@@ -176,7 +199,9 @@ def submit_again(paths: Collection[Path], backend: Backend) -> None:
     """Continue trials, each in the sweep that its folder belongs to."""
     by_sweep: dict[Path, set[str]] = defaultdict(set)
     for path in paths:
-        if path.is_dir():  # else it was deleted while it ran: its owner does not want it
+        if is_bench(path):
+            submit_bench_again(RunDir(path), backend)
+        elif path.is_dir():  # else it was deleted while it ran: its owner does not want it
             by_sweep[path.parent.parent].add(path.name)
     for folder, ids in by_sweep.items():
         sweep_dir = SweepDir(folder)

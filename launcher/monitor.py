@@ -12,6 +12,7 @@ from typing import Any
 
 from deit_core.records import PlannedTrial, PlanRecord
 from launcher.backends.base import Backend
+from launcher.bench.progress import BenchProgress, read_bench_progress
 from launcher.observe import ACTIVE, NOTHING, Observation, observe
 from launcher.scheduler_words import UNTIL_RESUMED, starting_on, waiting_words
 from launcher.search.progress import SearchProgress, read_progress
@@ -94,6 +95,10 @@ class Snapshot:
     """Of a search: how far it is."""
     quiet_s: float = 0.0
     """Since anything has happened, as far as files tell."""
+    bench: BenchProgress | None = None
+    """How the latest measurement of its models stands."""
+    alone: bool = False
+    """Whether its models are measured and nothing is trained."""
 
     def counts(self) -> dict[str, int]:
         """Number of trials by state."""
@@ -108,8 +113,9 @@ class Snapshot:
         return not self.busy() and not self.asks()
 
     def busy(self) -> bool:
-        """Whether something works on a trial, or it waits for that."""
-        return any(row.state in ACTIVE and not row.held for row in self.rows)
+        """Whether something works on a trial or a measurement, or it waits for that."""
+        measuring = self.bench is not None and self.bench.active
+        return measuring or any(row.state in ACTIVE and not row.held for row in self.rows)
 
     def asks(self) -> bool:
         """Whether a search is to ask for more points as soon as it can."""
@@ -121,8 +127,10 @@ class Snapshot:
         return self.asks() and not self.busy() and self.quiet_s >= STALLED_AFTER_S
 
     def all_completed(self) -> bool:
-        """Whether every trial has a result."""
-        return all(row.state in ("completed", "pruned") for row in self.rows)
+        """Whether every trial has a result, and what was measured has not failed."""
+        if self.bench is not None and self.bench.state == "failed":
+            return False
+        return self.alone or all(row.state in ("completed", "pruned") for row in self.rows)
 
     def as_json(self) -> dict[str, Any]:
         """What `status --json` prints."""
@@ -132,6 +140,7 @@ class Snapshot:
             "path": str(self.path),
             "counts": self.counts(),
             "search": None if self.search is None else asdict(self.search),
+            "bench": None if self.bench is None else asdict(self.bench),
             "trials": [asdict(row) for row in self.rows],
         }
 
@@ -165,8 +174,16 @@ class Monitor:
                     self._completed[planned.trial_id] = row
             rows.append(row)
         plan = self.plan
-        quiet_s = max(0.0, now - self._last_sign(seen.values()))
-        return Snapshot(plan.sweep, self.sweep_dir.path, plan.axes, tuple(rows), search, quiet_s)
+        return Snapshot(
+            plan.sweep,
+            self.sweep_dir.path,
+            plan.axes,
+            tuple(rows),
+            search,
+            quiet_s=max(0.0, now - self._last_sign(seen.values())),
+            bench=read_bench_progress(self.sweep_dir, self.backend),
+            alone=plan.bench is not None and plan.bench.get("when") == "alone",
+        )
 
     def _last_sign(self, seen: Iterable[Observation]) -> float:
         """When a trial was last heard of, or trials were added, as Unix time."""

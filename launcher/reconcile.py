@@ -19,7 +19,7 @@ from deit_core.errors import RunDirError, UserError
 from deit_core.records import PlanRecord
 from launcher.backends.base import Backend
 from launcher.bench.plan import Ask
-from launcher.bench.stage import measure, wish_of, with_bench
+from launcher.bench.stage import NOTHING_TRAINED, measure, wish_of, with_bench
 from launcher.carry_out import Outcome, carry_out
 from launcher.cost.of_plan import with_cost
 from launcher.expand import Trial
@@ -70,6 +70,7 @@ def reconcile(
     backend: Backend,
     *,
     then: Callable[[SweepDir], None] = lambda sweep_dir: None,
+    train: bool = True,
 ) -> Outcome:
     """Create the sweep's folder or take up the one it has, and start every trial that is due.
 
@@ -78,6 +79,7 @@ def reconcile(
         request: the sweep.
         backend: where its jobs run.
         then: called once the folder is there, before anything starts.
+        train: whether anything starts; else the trials are only made.
 
     Raises:
         RunDirError: a folder that is half deleted or not writable.
@@ -94,7 +96,8 @@ def reconcile(
         with asking(sweep_dir, request.search):
             growth = _grow(sweep_dir, request, backend)
             _refuse_damaged(growth.seen)
-            plan = _whole_plan(sweep_dir, growth, backend)  # refuses before it writes
+            whole = _whole_plan if train else _unstarted_plan
+            plan = whole(sweep_dir, growth, backend)  # refuses before it writes
             check_inputs(item.trial for item in plan.actions if item.action in STARTS)
             if earlier is not None and request.search is not None:
                 SearchDir(sweep_dir).reopen()
@@ -150,19 +153,7 @@ def refill(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> Ou
         outcome = Outcome(sweep_dir, plan, paths)
         outcome = carry_out(outcome, growth.seen, request.resources, backend)
         growth.write_end(search_dir)
-        if room is None:  # else the jobs go where one has ended, which is no machine of its own
-            outcome = _measure_search(outcome, growth, backend)
         return outcome
-
-
-def _measure_search(outcome: Outcome, growth: Growth, backend: Backend) -> Outcome:
-    """Order the measurement of a search that has come to its end, if it was not ordered before."""
-    settings = growth.request.bench
-    if settings is None or growth.ended is None:
-        return outcome
-    ask = Ask(settings, unasked=True)
-    plan = with_bench(outcome.plan, outcome.sweep_dir, growth.seen, backend, ask)
-    return measure(replace(outcome, plan=plan), backend)
 
 
 def _to_go_on_with(growth: Growth) -> frozenset[str]:
@@ -265,6 +256,10 @@ def _whole_plan(sweep_dir: SweepDir, growth: Growth, backend: Backend) -> Plan:
     ask = None if request.bench is None else Ask(request.bench, later=later)
     plan = _plan(sweep_dir.runs, growth, backend, wish_of(ask))
     return plan if ask is None else with_bench(plan, sweep_dir, growth.seen, backend, ask)
+
+
+def _unstarted_plan(sweep_dir: SweepDir, growth: Growth, backend: Backend) -> Plan:
+    return _plan(sweep_dir.runs, growth, backend, NOTHING_TRAINED)
 
 
 def _plan(

@@ -60,6 +60,8 @@ def print_snapshot(snapshot: Snapshot, console: Console, by: str | None = None) 
     lines = [f"{snapshot.sweep}: {counts(snapshot.shown_counts())}", f"folder: {snapshot.path}"]
     if snapshot.search is not None:
         lines.append(str(snapshot.search))
+    if snapshot.bench is not None:
+        lines.append(str(snapshot.bench))
     if snapshot.stalls():
         lines.append(
             f"nothing runs, and nobody has asked for {duration(snapshot.quiet_s)}: the same "

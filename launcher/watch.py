@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from launcher.bench.progress import BenchProgress
 from launcher.monitor import Monitor, Row, Snapshot
 from launcher.search.refill import go_on
 from launcher.text import counts, duration, number, short
@@ -38,6 +39,9 @@ def watch(monitor: Monitor, console: Console) -> Snapshot:
     def print_changes(now: Snapshot) -> None:
         for line in changes.since_last(now):
             console.print(line)
+        if str(now.bench) != str(changes.bench):
+            changes.bench = now.bench
+            console.print(str(now.bench))
 
     return _follow(monitor, print_changes)
 
@@ -65,6 +69,8 @@ class Changes:
         self._last: dict[str, Row] = {}
         """Each trial as it was last spoken of, or first seen."""
         self._spoken_s: dict[str, float] = {}
+        self.bench: BenchProgress | None = None
+        """The measurement as it was last spoken of."""
 
     def since_last(self, now: Snapshot) -> Iterator[str]:
         """One line for each trial that changed its state, or was evaluated again a while later."""
@@ -119,4 +125,6 @@ def _live_view(now: Snapshot) -> Group:
         )
     problems = [row for row in now.rows if row.state in ("failed", "damaged")]
     lines = [f"failed: {row.name}: {short(row.reason)}" for row in problems[-3:]]
+    if now.bench is not None:
+        lines.append(str(now.bench))
     return Group(f"{now.sweep}: {counts(now.shown_counts())}", table, *lines)

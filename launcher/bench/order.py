@@ -8,26 +8,20 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
-from pathlib import Path
 
-from deit_core.records import StatusRecord
 from deit_core.run_dir import RunDir
 from deit_core.throughput_records import BenchRecord
+from launcher.adapt import memory_factor, with_memory
 from launcher.backends.base import Backend, Job
 from launcher.bench.bench_dir import create_bench, look_at_benches
 from launcher.bench.plan import BenchPlan
 from launcher.carry_out import adopt, clear_failure, record_job
 from launcher.observe import TrialJob
+from launcher.repair import surviving_status
+from launcher.siblings import attempts_beside, bad_nodes
 from launcher.snapshot import take_snapshot
 from launcher.sweep_dir import SweepDir
 from launcher.sync import sync_file_system
-
-
-@dataclass(frozen=True)
-class _ToSubmit:
-    run: RunDir
-    status: StatusRecord
 
 
 def order_bench(sweep_dir: SweepDir, plan: BenchPlan, backend: Backend) -> list[RunDir]:
@@ -46,21 +40,30 @@ def order_bench(sweep_dir: SweepDir, plan: BenchPlan, backend: Backend) -> list[
         RunDir(path).write_throughput(record)
     if not plan.submits:
         return []
-    code = take_snapshot(sweep_dir.runs)
-    to_submit = [_ToSubmit(order.run, order.seen.status) for order in plan.open_orders]
+    runs = [order.run for order in plan.open_orders]
     if plan.models:
         targets = tuple(model.target() for model in plan.models)
         order = BenchRecord(protocol=plan.protocol, targets=targets)
-        to_submit.append(_ToSubmit(create_bench(sweep_dir, order), StatusRecord()))
-    for one in to_submit:
-        clear_failure(one.run, one.status)
-        _submit(sweep_dir, one.run, plan, backend, code)
-    return [one.run for one in to_submit]
+        runs.append(create_bench(sweep_dir, order))
+    for run in runs:
+        submit_order(sweep_dir, run, plan, backend)
+    return runs
 
 
-def _submit(
-    sweep_dir: SweepDir, run: RunDir, plan: BenchPlan, backend: Backend, code: Path
-) -> None:
+def submit_order(sweep_dir: SweepDir, run: RunDir, plan: BenchPlan, backend: Backend) -> None:
+    """Submit the job of one order; the runs folder's lock is held.
+
+    Args:
+        sweep_dir: the sweep.
+        run: the bench directory.
+        plan: says what the job asks for and waits for.
+        backend: where it runs.
+
+    Raises:
+        UserError: see `order_bench`.
+    """
+    code = take_snapshot(sweep_dir.runs)
+    clear_failure(run, surviving_status(run))
     intent = TrialJob(
         tag=uuid.uuid4().hex[:12],
         backend=backend.name,
@@ -69,13 +72,17 @@ def _submit(
     )
     record_job(intent)
     sync_file_system(sweep_dir.path)
+    beside = attempts_beside(run.path)
+    factor = memory_factor(intent.run_dirs)
     job = Job(
         tag=intent.tag,
         run_dirs=(run.path,),
         after_any=plan.waits_for,
         cpus=plan.size.cpus,
         gpus=plan.size.gpus,
-        resources=plan.resources,
+        resources=with_memory(plan.resources, factor, beside),
+        avoid=tuple(sorted(bad_nodes(beside))),
+        mem_factor=factor,
         code=code,
         group=sweep_dir.path.name,
         max_parallel=plan.resources.max_parallel,

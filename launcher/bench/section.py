@@ -24,6 +24,8 @@ def _as_quantities(value: Any) -> Any:
 
 
 Count = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -54,6 +56,12 @@ class BenchSettings(BaseModel):
     """Parts of the timed work; the median one is the figure; null: 5."""
     latency_calls: Count | None = None
     """Calls with one image, for the latency; null: 200."""
+    sweep_share: Share | None = None
+    """Share of these times for batch sizes between the smallest and the largest; null: 0.2."""
+    slowest_iteration_s: Positive | None = None
+    """On a CPU, batches that take longer are not tried, in seconds; null: 2."""
+    interleaved: Count | None = None
+    """Models measured in turn, so that drift hits all alike; null: 8."""
     processes: Count | None = None
     """Fresh processes the whole is repeated in, 3 or more for figures to publish; null: 1."""
     quantities: Annotated[tuple[Quantity, ...] | None, BeforeValidator(_as_quantities)] = None

@@ -45,12 +45,9 @@ def _where(plan: BenchPlan) -> str:
 def rough_seconds(protocol: BenchProtocol, models: int) -> float:
     """What a measurement takes by its protocol where each of its times is just kept.
 
-    Every quantity is measured at each power of two up to the largest batch size, and at the fixed
-    one. Large batches on slow machines take longer, as their number of iterations is kept too.
+    Every quantity is measured at the fixed batch size, at the largest, and for a share of the time
+    at each other power of two. Slow machines take longer, as numbers of iterations are kept too.
     """
-    sizes = 1 + math.floor(math.log2(protocol.largest_batch_size))
-    if protocol.fixed_batch_size.bit_count() != 1:
-        sizes += 1
-    each = protocol.warmup_s + protocol.timed_s
-    measurements = len(protocol.quantities) * sizes + 1  # and the latency
-    return models * protocol.processes * measurements * each
+    others = max(0, math.floor(math.log2(protocol.largest_batch_size)) - 1)
+    each = (2 + others * protocol.sweep_share) * (protocol.warmup_s + protocol.timed_s)
+    return models * protocol.processes * len(protocol.quantities) * each

@@ -99,15 +99,16 @@ def _start(
 ) -> None:
     from launcher.reconcile import reconcile
 
-    outcome = reconcile(runs, request, backend, then=_point_latest)
+    outcome = reconcile(runs, request, backend, then=point_latest)
     report_start(outcome, stay=stay, to_stay=to_stay)
     if stay:
         stay_with(outcome.sweep_dir, backend)
 
 
-def _point_latest(sweep_dir: SweepDir) -> None:
-    from launcher.sweep_dir import point_latest
+def point_latest(sweep_dir: SweepDir) -> None:
+    """Let `reports/latest` point to a sweep; says so where it cannot."""
+    from launcher import sweep_dir as folders
 
-    warning = point_latest(sweep_dir)
+    warning = folders.point_latest(sweep_dir)
     if warning:
         typer.echo(f"warning: {warning}", err=True)

@@ -77,20 +77,30 @@ def retry(
 def cancel(
     trials: Trials = None, all_: Every = False, yes: Yes = False, sweep: SweepOption = None
 ) -> None:
-    """Stop trials; they save first. A later `sweep` or `retry` continues them."""
+    """Stop trials; they save first. A later `sweep` or `retry` continues them.
+
+    `bench` names the measurement of the models, which --all stops as well.
+    """
+    from launcher.bench.bench_dir import NAME as BENCH
     from launcher.control import cancel as cancel_trials
+    from launcher.control import cancel_bench
     from launcher.sweep_dir import open_sweep
 
     sweep_dir = open_sweep(sweep)
-    chosen = choose(sweep_dir, trials, all_, "--all")
+    benched = BENCH in (trials or ())
+    named = [name for name in trials or () if name != BENCH]
+    chosen = [] if benched and not named else choose(sweep_dir, named, all_, "--all")
     note_lost(sweep_dir)
     confirm(sweep_dir, chosen, "cancel", yes=yes)
-    stopped = cancel_trials(sweep_dir, sweep_backend(sweep_dir), chosen)
+    backend = sweep_backend(sweep_dir)
+    stopped = [] if chosen == [] else cancel_trials(sweep_dir, backend, chosen)
+    stopped += cancel_bench(sweep_dir, backend) if benched or chosen is None else []
     if not stopped:
         typer.echo("nothing to cancel: no trial that was asked for runs or waits")
         return
     typer.echo(f"cancelled: {_named(stopped)}")
-    typer.echo(f"to continue: deit-launch retry TRIAL, or the same {begun_by(sweep_dir)} again")
+    again = "deit-launch bench" if chosen == [] else "deit-launch retry TRIAL"
+    typer.echo(f"to continue: {again}, or the same {begun_by(sweep_dir)} again")
 
 
 def pause(trials: Trials = None, all_: Every = False, sweep: SweepOption = None) -> None:

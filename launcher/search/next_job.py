@@ -17,7 +17,7 @@ from launcher.backends.slurm.backend import SlurmBackend
 from launcher.backends.slurm.element_backend import ElementBackend
 from launcher.request import read_request
 from launcher.search.grow import unlimited_slots
-from launcher.search.refill import go_on
+from launcher.search.refill import go_on, measure_if_ended
 from launcher.sweep_dir import SweepDir
 
 
@@ -38,6 +38,7 @@ def main() -> int:
         missing = _missing(sweep_dir, cluster) + (index is None)
         if missing > 0:
             go_on(sweep_dir, cluster, room=missing)
+        measure_if_ended(sweep_dir, cluster)  # on a node of its own, not in this element
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

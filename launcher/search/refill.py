@@ -18,6 +18,7 @@ from pathlib import Path
 from deit_core.errors import UserError
 from launcher.backends.base import Backend
 from launcher.backends.registry import open_backend
+from launcher.bench.existing import bench_ended_search
 from launcher.reconcile import refill
 from launcher.search.grow import OutrunError
 from launcher.search.records import SearchDir
@@ -40,9 +41,22 @@ def main() -> int:
         if not go_on(sweep_dir, backend):
             return 1
     except UserError as error:
-        sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} error: {error}\n")
+        _complain(error)
         return 2
+    measure_if_ended(sweep_dir, backend)
     return 0
+
+
+def measure_if_ended(sweep_dir: SweepDir, backend: Backend) -> None:
+    """Order the measurement of a search that has come to its end; what is wrong is only said."""
+    try:
+        bench_ended_search(sweep_dir, backend)
+    except UserError as error:
+        _complain(error)
+
+
+def _complain(error: UserError) -> None:
+    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} error: {error}\n")
 
 
 def go_on(sweep_dir: SweepDir, backend: Backend, room: int | None = None) -> bool:

@@ -206,6 +206,19 @@ def main(paths):
     signal.signal(signal.SIGTERM, on_signal)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     runs = [RunDir(path) for path in paths]
+    return measure_alone(runs[0]) if runs[0].bench_file.exists() else train_all(runs)
+
+
+def measure_alone(run):
+    with run.lock():
+        try:
+            return measure(run)
+        except Stopped:
+            mark([(run, {})], {"state": "preempted", "reason": "stopped by signal SIGTERM"})
+            return 85
+
+
+def train_all(runs):
     plans = [behaviour(run) for run in runs]
     if any(plan.get("deaf") for plan in plans):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -219,12 +232,6 @@ def main(paths):
     with contextlib.ExitStack() as locks:
         for run in runs:
             locks.enter_context(run.lock())
-        if runs[0].bench_file.exists():
-            try:
-                return measure(runs[0])
-            except Stopped:
-                mark([(runs[0], {})], {"state": "preempted", "reason": "stopped by signal SIGTERM"})
-                return 85
         todo = [pair for pair in zip(runs, plans, strict=True) if not pair[0].summary_file.exists()]
         try:
             for run, plan in todo:

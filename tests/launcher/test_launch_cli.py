@@ -28,6 +28,11 @@ SURFACE = {
         *("config", "--set", "--detach"),
         *("--backend", "--partition", "--ray-address", "--runs-dir"),
     },
+    "bench": {
+        *("path", "--fast", "--batch-size", "--largest-batch-size", "--processes"),
+        *("--training", "--no-training", "--with-data", "--now", "--detach"),
+        *("--set", "--profile", "--backend", "--partition", "--runs-dir"),
+    },
     "status": {"sweep", "--by", "--watch", "--json"},
     "logs": {
         *("trial", "-f", "--follow", "--rank", "--attempt", "--grep", "--scheduler", "--sweep"),
@@ -280,7 +285,7 @@ def test_status_json_schema_is_frozen(runs, local, tmp_path):
     code, out, _ = call("status", outcome.sweep_dir.path, "--json")
     status = json.loads(out)
     assert code == 0
-    assert set(status) == {"schema_version", "sweep", "path", "counts", "search", "trials"}
+    assert set(status) == {"schema_version", "sweep", "path", "counts", "search", "bench", "trials"}
     assert status["schema_version"] == 1
     assert set(status["trials"][0]) == STATUS_FIELDS
     trial = status["trials"][0]

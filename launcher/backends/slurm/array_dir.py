@@ -38,6 +38,8 @@ class ArrayJob(Record):
     run_dirs: tuple[str, ...]
     after: tuple[str, ...] = ()
     """Run directories (of teachers) that must be completed first."""
+    after_any: tuple[str, ...] = ()
+    """Run directories of trials that must have ended first, whichever way."""
 
 
 class ArrayRecord(Record):

@@ -56,10 +56,17 @@ class QueuedArray:
 
     @property
     def after(self) -> frozenset[str]:
-        """Run directories that its jobs wait for."""
-        return frozenset(
-            path for element in self.record.elements for job in element for path in job.after
-        )
+        """Run directories that its jobs wait for until they are completed."""
+        return frozenset(path for job in self._jobs for path in job.after)
+
+    @property
+    def after_any(self) -> frozenset[str]:
+        """Run directories that its jobs wait for until they have ended."""
+        return frozenset(path for job in self._jobs for path in job.after_any)
+
+    @property
+    def _jobs(self) -> Iterator[ArrayJob]:
+        return (job for element in self.record.elements for job in element)
 
 
 def job_id_of(slurm_id: str, index: int, position: int, namesake: str = "") -> str:
@@ -237,6 +244,29 @@ class Arrays:
             return [element for element, _ in found]
         queued = {(entry.name, entry.job_name) for entry in entries}
         return [element for element, name in found if (element, name) in queued]
+
+    def live_arrays(self, run_dirs: Collection[str]) -> list[str]:
+        """Arrays with a job that trains one of these, or will; there may be thousands of them."""
+        wanted = frozenset(run_dirs)
+        found = []
+        for array, record in self.live() if wanted else ():
+            slurm_id, ended = array.slurm_id(), array.marked("ended")
+            jobs = (job for element in record.elements for job in element if job.tag not in ended)
+            if slurm_id is not None and any(not wanted.isdisjoint(job.run_dirs) for job in jobs):
+                found.append((slurm_id, record.job_name))
+        entries = client.queue([slurm_id for slurm_id, _ in found])
+        if entries is None:
+            return [slurm_id for slurm_id, _ in found]
+        queued = {(entry.array_id, entry.job_name) for entry in entries}
+        return [slurm_id for slurm_id, name in found if (slurm_id, name) in queued]
+
+    def awaited(self, after: Iterable[str], after_any: Iterable[str]) -> list[str]:
+        """What SLURM lets end before a job starts: see `Job.after` and `Job.after_any`."""
+        teachers, trials = list(after), list(after_any)
+        return [
+            *(self.live_elements(teachers) if teachers else ()),
+            *(self.live_arrays(trials) if trials else ()),
+        ]
 
     def queued(self, group: str) -> list[QueuedArray]:
         """A sweep's arrays of which SLURM has elements, oldest first.

@@ -43,6 +43,7 @@ class _Class:
     cpus: int
     gpus: int
     after: tuple[Path, ...]
+    after_any: tuple[Path, ...]
     group: str
     code: Path | None
     max_parallel: int | None
@@ -57,6 +58,7 @@ class _Class:
             job.cpus,
             job.gpus,
             job.after,
+            job.after_any,
             job.group,
             job.code,
             job.max_parallel,
@@ -152,8 +154,7 @@ class Submitter:
 
     def _dependency(self, job: Job, waits: Sequence[str]) -> list[str]:
         """Students start once their teacher's job has ended, however: files say how it went."""
-        teachers = [str(path) for path in job.after]
-        wanted = [*(self.arrays.live_elements(teachers) if teachers else ()), *waits]
+        wanted = [*self.arrays.awaited(map(str, job.after), map(str, job.after_any)), *waits]
         return [f"--dependency=afterany:{':'.join(wanted)}"] if wanted else []
 
 
@@ -198,4 +199,5 @@ def array_job(job: Job) -> ArrayJob:
         tag=job.tag,
         run_dirs=tuple(str(path) for path in job.run_dirs),
         after=tuple(str(path) for path in job.after),
+        after_any=tuple(str(path) for path in job.after_any),
     )

@@ -34,7 +34,7 @@ from launcher.backends.slurm.here import Deadline, Here, seconds_left
 from launcher.backends.slurm.leaving import Exit, Leave
 from launcher.backends.slurm.more_jobs import MoreJobs
 from launcher.backends.slurm.step import Request, Step
-from launcher.backends.slurm.teachers import wait_for_teachers
+from launcher.backends.slurm.teachers import wait_for_ends, wait_for_teachers
 from launcher.backends.slurm.told import Told
 from launcher.output import SEPARATOR
 from launcher.siblings import attempts_beside, bad_nodes
@@ -132,6 +132,7 @@ class Supervisor:
             if progress.mem_factor > self.record.mem_factor or self._is_unfit(job):
                 return Leave.ELSEWHERE
             waits = wait_for_teachers(job, run_dirs, self.more.runs)
+            waits = waits or wait_for_ends(job, self.more.runs)
             if waits is not None:
                 return waits
             if self._is_short_of_time():

@@ -1,4 +1,4 @@
-"""Whether the teachers of a job are there, and how to wait for one that is not."""
+"""Whether what a job waits for is there, and how to wait for what is not."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deit_core.run_dir import RunDir
+from launcher.backends.base import JobReport
 from launcher.backends.endings import fail_dependants, note_unstarted
 from launcher.backends.registry import open_backend
 from launcher.backends.slurm.array_dir import ArrayJob
 from launcher.backends.slurm.leaving import Leave
-from launcher.observe import dependency_state, read_trial_job
+from launcher.observe import dependency_state, observe, read_trial_job
 
 
 def wait_for_teachers(job: ArrayJob, run_dirs: Sequence[str], runs: Path) -> Leave | None:
@@ -35,6 +36,24 @@ def wait_for_teachers(job: ArrayJob, run_dirs: Sequence[str], runs: Path) -> Lea
         note_unstarted(run_dirs, {"reason": why})
         return Leave.DONE
     return None
+
+
+def wait_for_ends(job: ArrayJob, runs: Path) -> Leave | None:
+    """How to wait for the trials that must have ended first; None when they have."""
+    if not job.after_any:
+        return None
+    paths = {path: Path(path) for path in job.after_any if Path(path).is_dir()}
+    seen = observe(paths, open_backend("slurm", runs)).values()
+    going = [one for one in seen if one.condition in ("queued", "running")]
+    if not going:
+        return None
+    # Jobs that this one can wait for if it is submitted anew; else something trains by hand, say.
+    known = all(one.job and one.job.backend == "slurm" and _is_live(one.report) for one in going)
+    return Leave.ELSEWHERE if known else Leave.REQUEUE
+
+
+def _is_live(report: JobReport | None) -> bool:
+    return report is not None and report.state != "ended"
 
 
 def _wait_for(teacher: Path, runs: Path) -> Leave | None:

@@ -53,16 +53,19 @@ def throttle(arrays: Arrays, group: str, most: int | None) -> None:
     throttles = shares(most, [len(one.entries) for one in queued])
     for place, (one, share) in enumerate(zip(queued, throttles, strict=True)):
         earlier = queued[place - most : place - most + 1] if most and place >= most else []
-        teachers = arrays.live_elements(one.after) if one.after else []
-        wanted = [*teachers, *_names(earlier)]
+        wanted = [*arrays.awaited(one.after, one.after_any), *_names(earlier)]
         _update(one, f"ArrayTaskThrottle={share or 0}")
         if any(entry.waits for entry in one.entries):
             _update(one, f"Dependency={'afterany:' if wanted else ''}{':'.join(wanted)}")
 
 
-def _turn(one: QueuedArray) -> tuple[bool, bool]:
-    """Teachers before students, who wait for them; then what runs before what waits; by age."""
-    return bool(one.after), all(entry.waits for entry in one.entries)
+def _turn(one: QueuedArray) -> tuple[bool, bool, bool]:
+    """Teachers before students, who wait for them, and what waits for trials to end last.
+
+    Then what runs before what waits; by age.
+    """
+    waits = all(entry.waits for entry in one.entries)
+    return bool(one.after_any), bool(one.after), waits
 
 
 def _names(queued: Iterable[QueuedArray]) -> Sequence[str]:
