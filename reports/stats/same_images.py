@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 from reports.stats.numbers import CONFIDENCE, Interval
 
@@ -69,7 +69,7 @@ def mcnemar(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> McNe
 def _exact_p(only_first: int, only_second: int) -> float:
     """Twice the smaller tail of the binomial with probability 1/2, at most 1."""
     discordant = only_first + only_second
-    tail = float(stats.binom.cdf(min(only_first, only_second), discordant, 0.5))
+    tail = float(special.bdtr(min(only_first, only_second), discordant, 0.5))
     return min(1.0, 2 * tail)
 
 
