@@ -153,6 +153,8 @@ class _Reader:
 
     def _config(self, run: RunDir) -> RunConfig:
         """Raises RunDirError."""
+        if not run.config_file.exists():
+            return run.read_config()  # which says what is wrong
         values = read_json(run.config_file)
         if isinstance(values, dict):
             values.pop("seed", None)

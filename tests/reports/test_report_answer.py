@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sweep_writer import KindsWriter, SweepWriter
 
+from reports.context import Options
 from reports.load import load_sweep
 from reports.report import compile_report
 
@@ -16,8 +17,8 @@ HARD = [82.9, 83.5, 82.1, 83.3, 82.7]
 
 
 def paragraph(path: Path, baseline: str | None = None) -> str:
-    report = compile_report(load_sweep(path), path / "report", baseline=baseline)
-    return " ".join(report.answer)
+    report = compile_report(load_sweep(path), Options(baseline=baseline))
+    return " ".join(report.context.answer)
 
 
 def test_distillation_helps(kinds: KindsWriter) -> None:

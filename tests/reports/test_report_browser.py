@@ -30,7 +30,7 @@ def browser() -> Iterator[Any]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page(browser: Any, kinds: KindsWriter, scheme: str) -> None:
     path = kinds(none=[80.1, 81.3, 79.7], hard=[82.9, 83.5, "failed"], teacher=92.5)
-    index = write_report(compile_report(load_sweep(path), path / "report"), path / "report")
+    index = write_report(compile_report(load_sweep(path)), path / "report")
     page = browser.new_page(color_scheme=scheme, viewport={"width": 1100, "height": 800})
     requests: list[str] = []
     messages: list[str] = []
@@ -42,10 +42,10 @@ def test_the_page(browser: Any, kinds: KindsWriter, scheme: str) -> None:
     assert requests == [index.as_uri()]
     assert messages == []
     assert page.locator("h1").inner_text() == "Report of the sweep quick"
-    assert page.locator("table#variants tbody tr").count() == 2
-    assert page.locator("table#variants tr.best").inner_text().startswith("hard")
+    assert page.locator("table#table-variants tbody tr").count() == 2
+    assert page.locator("table#table-variants tr.best").inner_text().startswith("hard")
     assert page.locator("figure svg").is_visible()
-    marks = page.locator("figure svg [id^='seed-']")
+    marks = page.locator("figure svg [id^='accuracy-seed-']")
     assert marks.count() == 6
     assert all(mark.bounding_box()["width"] > 3 for mark in marks.all())
     ink = page.evaluate("getComputedStyle(document.querySelector('figure svg text')).fill")
@@ -56,7 +56,7 @@ def test_the_page(browser: Any, kinds: KindsWriter, scheme: str) -> None:
 
 def test_a_narrow_page_does_not_scroll_sideways(browser: Any, kinds: KindsWriter) -> None:
     path = kinds(none=[80.1, 81.3, 79.7], hard=[82.9, 83.5, 82.0])
-    index = write_report(compile_report(load_sweep(path), path / "report"), path / "report")
+    index = write_report(compile_report(load_sweep(path)), path / "report")
     page = browser.new_page(viewport={"width": 390, "height": 800})
     page.goto(index.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -12,7 +12,8 @@ from sweep_writer import KindsWriter, SweepWriter
 
 from reports.analysis import Analysis, analyse
 from reports.answer import answer
-from reports.load import SweepResults, load_sweep
+from reports.load import load_sweep
+from reports.results import SweepResults
 from reports.text import Rounding
 
 KIND, TEMPERATURE = "distill.kind", "distill.temperature"

@@ -10,7 +10,8 @@ from sweep_writer import KindsWriter, SweepWriter
 
 from deit_core.run_dir import RunDir, read_json, write_json
 from reports.errors import ReportError
-from reports.load import TrialResult, load_sweep, resolve_sweep
+from reports.load import load_sweep, resolve_sweep
+from reports.results import TrialResult
 
 
 def trial(path: Path, name: str) -> TrialResult:
@@ -24,7 +25,7 @@ def sweep(kinds: KindsWriter) -> Path:
 
 
 def run_dir(path: Path, name: str) -> RunDir:
-    return RunDir(trial(path, name).path)
+    return RunDir(path / "trials" / trial(path, name).planned.trial_id)
 
 
 def test_finished_failed_and_missing(sweep: Path) -> None:
