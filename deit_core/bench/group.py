@@ -11,7 +11,7 @@ from deit_core.bench.built import Built, Entry, build, choose_sizes
 from deit_core.bench.conditions import Seen, conditions, gpu_state
 from deit_core.bench.core_load import CoreLoad
 from deit_core.bench.latency import Calls, time_calls_in_turn
-from deit_core.bench.memory import release
+from deit_core.bench.memory import collect
 from deit_core.bench.peak import matmul_peak_tflops
 from deit_core.bench.raw import RawPoint, RawRecord, RawSpeed
 from deit_core.bench.rounds import Cell, Pace, measure_in_turn
@@ -54,7 +54,7 @@ def measure_group(
     for quantity in protocol.quantities:
         _measure_quantity(entries, quantity, protocol, make_stage(), watch)
         for entry in entries:
-            release(entry.subject.device)
+            collect(entry.subject.device)
             if entry.raw.speeds:
                 gpu = gpu_state(entry.subject.device)  # while it is still at its working clock
                 seen = Seen(gpu, load, entry.peak_tflops, entry.attention)

@@ -139,12 +139,16 @@ def _measure_group(
 
 def _in_words(record: ThroughputRecord) -> str:
     parts = [
-        f"{speed.quantity.replace('_', ' ')} {speed.fixed.images_per_s:.4g} images/s "
+        f"{speed.quantity.replace('_', ' ')} {_number(speed.fixed.images_per_s)} images/s "
         f"at batch size {speed.fixed.batch_size}"
         for speed in record.speeds
         if speed.fixed is not None and speed.fixed.images_per_s is not None
     ]
     return "; ".join([*parts, *([f"error: {record.error}"] if record.error else [])])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _finish(status: StatusFile, tally: _Tally) -> int:

@@ -10,7 +10,9 @@ import torch
 
 GIB = 1024**3
 
-_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|_ALLOC_FAILED", re.IGNORECASE
+)
 _PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -22,11 +24,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
 
 
-def release(device: torch.device) -> None:
-    """Give back what nothing refers to any more."""
-    gc.collect()
+def empty_cache(device: torch.device) -> None:
+    """Give back to a GPU what torch's allocator keeps for later."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def collect(device: torch.device) -> None:
+    """Give back what only circles of objects refer to as well; takes a good part of a second."""
+    gc.collect()
+    empty_cache(device)
 
 
 def forget_peak(device: torch.device) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 
 from deit_core.bench.memory import (
@@ -90,6 +91,7 @@ def _go_on(
         if size == 1 or not is_out_of_memory(error):
             raise
     stage.clear()
+    gc.collect()
     return None
 
 

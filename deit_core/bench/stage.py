@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from deit_core.bench.device_clock import DeviceClock, clock_of
-from deit_core.bench.memory import release
+from deit_core.bench.memory import empty_cache
 from deit_core.bench.work import Work
 
 
@@ -56,4 +56,4 @@ class Stage:
         if self._batch_size is not None:
             self._batch_size = None
             self._present.unload()
-            release(self._present.device)
+            empty_cache(self._present.device)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deit_core.bench.memory import release
+from deit_core.bench.memory import empty_cache
 from deit_core.data.loader import TrainBatch
 from deit_core.distill.teacher import Teacher
 from deit_core.train.learner import AutocastFactory, Learner
@@ -77,7 +77,7 @@ class InferenceWork:
 
     def to_device(self) -> None:
         """Bring the model back."""
-        self.model.to(self.device)
+        _move([self.model], self.device)
 
     def to_host(self) -> None:
         """Park the model in main memory."""
@@ -134,8 +134,7 @@ class TrainingWork:
 
     def to_device(self) -> None:
         """Bring student, EMA, optimiser state and teacher back."""
-        for module in self._modules():
-            module.to(self.device)
+        _move(self._modules(), self.device)
         _move_optimizer(self._learner.optimizer, self.device)
 
     def to_host(self) -> None:
@@ -146,11 +145,16 @@ class TrainingWork:
 
     def load(self, batch_size: int) -> None:
         """Make images and soft labels."""
+        self._resize(batch_size)
         channels, side, classes = self._shape
         images_BCSS = torch.randn(batch_size, channels, side, side, device=self.device)
         targets_BL = torch.rand(batch_size, classes, device=self.device).softmax(-1)
         rows_B = np.arange(batch_size)
         self._batch = TrainBatch(images_BCSS, targets_BL, targets_BL.argmax(-1), rows_B, ())
+
+    def _resize(self, batch_size: int) -> None:
+        """Have masks drawn for this batch, of which training has just one size."""
+        self._learner = dataclasses.replace(self._learner, global_batch_size=batch_size)
 
     def step(self) -> None:
         """One optimiser step on the resident batch."""
@@ -162,9 +166,7 @@ class TrainingWork:
         if self._teacher is not None:
             with self._autocast():
                 logits = self._teacher(batch.images)
-        # Masks are drawn for the whole batch, which here is of any size.
-        learner = dataclasses.replace(self._learner, global_batch_size=len(batch.images))
-        learner.step(self._number, batch, logits, self._autocast)
+        self._learner.step(self._number, batch, logits, self._autocast)
         self._number += 1
 
     def unload(self) -> None:
@@ -196,6 +198,7 @@ class LoadedTrainingWork(TrainingWork):
     def load(self, batch_size: int) -> None:
         """Open the loader."""
         assert self._loader is not None
+        self._resize(batch_size)
         self._batches = self._loader(batch_size, self._number)
 
     def step(self) -> None:
@@ -212,16 +215,21 @@ class LoadedTrainingWork(TrainingWork):
 
 
 def _park(modules: list[nn.Module], device: torch.device) -> None:
-    if device.type == "cpu":
-        return
+    if device.type != "cpu":
+        _move(modules, torch.device("cpu"))
+        empty_cache(device)
+
+
+def _move(modules: list[nn.Module], device: torch.device) -> None:
+    """Move weights and buffers; the tensors stay the same objects, as an EMA holds them by hand."""
     for module in modules:
-        module.to("cpu")
-    release(device)
+        for tensor in (*module.parameters(), *module.buffers()):
+            tensor.data = tensor.data.to(device)
 
 
 def _move_optimizer(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Move the state in place: the fused optimisers keep even their step count on the device."""
+    """The fused optimisers keep even their step count on the device."""
     for state in optimizer.state.values():
-        for key, value in state.items():
+        for value in state.values():
             if isinstance(value, Tensor):
-                state[key] = value.to(device)
+                value.data = value.data.to(device)
