@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from reports.stats.numbers import Interval
 
 DOMINANCE = (
@@ -41,7 +43,7 @@ class ParetoFront:
 
 
 def pareto_front(points: Sequence[ParetoPoint]) -> ParetoFront:
-    """Sort points into front, within noise, dominated (`DOMINANCE` in words). O(n log n + n f)."""
+    """Sort points into front, within noise, dominated (`DOMINANCE` in words)."""
     by_speed = sorted(points, key=lambda point: (-point.speed, -point.accuracy))
     front: list[ParetoPoint] = []
     others: list[ParetoPoint] = []
@@ -52,7 +54,7 @@ def pareto_front(points: Sequence[ParetoPoint]) -> ParetoFront:
             front.append(point)
         else:
             others.append(point)
-    near = frozenset(point.key for point in others if _reaches(point, front))
+    near = _within_noise(others, front)
     return ParetoFront(
         tuple(point.key for point in reversed(front)),
         near,
@@ -60,15 +62,22 @@ def pareto_front(points: Sequence[ParetoPoint]) -> ParetoFront:
     )
 
 
-def _reaches(point: ParetoPoint, front: Sequence[ParetoPoint]) -> bool:
-    """Whether its interval reaches the best accuracy of the front at its speed or faster."""
-    if point.accuracy_interval is None:
-        return False
-    rivals = [rival for rival in front if rival.speed >= point.speed or _as_fast(rival, point)]
-    return point.accuracy_interval.high >= max(rival.accuracy for rival in rivals)
+def _within_noise(others: Sequence[ParetoPoint], front: Sequence[ParetoPoint]) -> frozenset[str]:
+    """Points whose interval reaches the best accuracy of the front at their speed or faster."""
+    speeds = np.array([point.speed for point in front])
+    accuracies = np.array([point.accuracy for point in front])
+    ranges = np.array([_range(point) for point in front])
+    reached = []
+    for point in others:
+        if point.accuracy_interval is None:
+            continue
+        as_fast = np.abs(speeds - point.speed) < np.maximum(ranges, _range(point))
+        best = accuracies[(speeds >= point.speed) | as_fast].max()
+        if point.accuracy_interval.high >= best:
+            reached.append(point.key)
+    return frozenset(reached)
 
 
-def _as_fast(one: ParetoPoint, other: ParetoPoint) -> bool:
-    """Whether the speeds differ by less than the larger range of their repetitions."""
-    ranges = [p.speed_range.high - p.speed_range.low for p in (one, other) if p.speed_range]
-    return bool(ranges) and abs(one.speed - other.speed) < max(ranges)
+def _range(point: ParetoPoint) -> float:
+    """Fastest minus slowest repetition; 0 where that is not known."""
+    return point.speed_range.high - point.speed_range.low if point.speed_range else 0.0
