@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from reports.strict_json import decode
 
 FIELDS = (
     "epoch", "step", "unix_s", "train_loss", "val_top1", "val_top1_cls", "val_top1_dist",
@@ -83,7 +84,7 @@ def read_curve(path: Path, most: int) -> tuple[Curve | None, int]:
     rows = []
     for line in _thin(wanted, most):
         try:
-            row = json.loads(line)
+            row = decode(line)
         except ValueError:
             row = None
         if not isinstance(row, dict):

@@ -6,35 +6,28 @@ the report goes on. Only a sweep folder without a readable plan is an error.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
+import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from urllib.parse import quote
 
-from deit_core.attempts import read_attempts
-from deit_core.config import RunConfig
-from deit_core.errors import RunDirError, SchemaError
-from deit_core.records import (
-    EnvRecord,
-    PlannedTrial,
-    PlanRecord,
-    Record,
-    StatusRecord,
-    SummaryRecord,
-)
-from deit_core.run_dir import RunDir, read_json
-from deit_core.throughput_records import ThroughputRecord
-from reports.curves import points_per_trial, read_curve
+from deit_core.errors import SchemaError
+from deit_core.records import PlannedTrial, PlanRecord
+from reports.curves import points_per_trial
 from reports.errors import ReportError
+from reports.load_trial import TrialReader
 from reports.results import SweepResults, TrialResult
 from reports.search_data import read_search
+from reports.strict_json import decode, printable
 from reports.text import count
 
 LATEST = Path("reports/latest")
 _FIRST_SWEEP = "run `deit-launch sweep SWEEP.yaml` first, or name a sweep folder"
-RecordT = TypeVar("RecordT", bound=Record)
-ValueT = TypeVar("ValueT")
+_FOLDER_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+"""What a trial id may be: the name of a folder beside the others, and of nothing else."""
+_MOST_YAML_BYTES = 1_000_000
 
 
 def resolve_sweep(path: Path) -> Path:
@@ -51,7 +44,8 @@ def resolve_sweep(path: Path) -> Path:
             raise ReportError(f"there is no {path} here yet; {_FIRST_SWEEP}")
         raise ReportError(f"there is no sweep folder {path}; {_FIRST_SWEEP}")
     if not real.is_dir():
-        raise ReportError(f"{path} is a file; give the sweep folder that holds plan.json")
+        what = "give the sweep folder that holds plan.json, or use --from for a results.json"
+        raise ReportError(f"{path} is a file; {what}")
     if not (real / "plan.json").exists():
         raise ReportError(f"{path} is not a sweep folder: it has no plan.json; {_hint(real)}")
     return real
@@ -65,172 +59,105 @@ def _hint(folder: Path) -> str:
     return f"it holds {len(sweeps)} of them, give one, such as {folder / sweeps[-1]}"
 
 
-def load_sweep(path: Path, output: Path | None = None) -> SweepResults:
+def load_sweep(
+    path: Path, output: Path | None = None, reader: TrialReader | None = None
+) -> SweepResults:
     """Read the sweep folder `path` (already resolved).
 
     Args:
-        path: the folder.
-        output: where the report will lie, for its links; `path`/report if not given.
+        path: the folder that holds plan.json.
+        output: the report's folder, for links; `path/report` if not given.
+        reader: one that has read this folder before: it reads again only what has changed.
 
     Raises:
-        ReportError: the plan lists no student.
-        RunDirError: plan.json cannot be read.
-        SchemaError: plan.json is damaged or from a newer version.
+        ReportError: there is no plan that can be read.
     """
-    plan_file = path / "plan.json"
-    plan = PlanRecord.from_json(read_json(plan_file), str(plan_file))
-    if not any(trial.role == "student" for trial in plan.trials):
-        raise ReportError(f"{plan_file} lists no trial to compare; run the sweep again")
-    reader = _Reader(path, points_per_trial(len(plan.trials)))
-    trials = tuple(reader.read(planned) for planned in plan.trials)
+    plan = _read_plan(path / "plan.json")
+    reader = reader or TrialReader(path / "trials")
+    reader.most_points = points_per_trial(len(plan.trials))
+    problems: list[str] = []
+    refused = _contradictions(plan.trials)
+    trials = [
+        TrialResult(planned, "damaged", refused[number])
+        if number in refused
+        else reader.read(planned)
+        for number, planned in _each_once(plan.trials, problems)
+    ]
+    trials.sort(key=lambda trial: trial.planned.role == "teacher")
+    search = read_search(path)
+    if search is None and (path / "search" / "search.json").exists():
+        problems.append("search/search.json cannot be read: the search is left out")
+    if search and search.get("damaged"):
+        problems.append(f"search/points: {count(search['damaged'], 'damaged file')} left out")
+    links = Path(os.path.relpath(path / "trials", output or path / "report")).as_posix()
     return SweepResults(
-        folder=path.name,
-        links=Path(os.path.relpath(path / "trials", output or path / "report")).as_posix(),
-        plan=plan,
-        sweep_yaml=_read_text(path / "sweep.yaml"),
-        trials=tuple(sorted(trials, key=lambda trial: trial.planned.role == "teacher")),
-        search=read_search(path),
+        folder=printable(path.name),
+        links=quote(links),
+        plan=plan.model_copy(update={"trials": tuple(trial.planned for trial in trials)}),
+        sweep_yaml=_read_yaml(path / "sweep.yaml", problems),
+        trials=tuple(trials),
+        search=search,
+        problems=tuple(problems),
     )
 
 
-def _read_text(path: Path) -> str | None:
+def _read_plan(file: Path) -> PlanRecord:
+    """Raises ReportError."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
+        return PlanRecord.from_json(decode(file.read_bytes()), str(file))
+    except OSError as error:
+        raise ReportError(f"cannot read {file}: {error.strerror}") from None
+    except SchemaError as error:
+        raise ReportError(str(error)) from None
+    except ValueError as error:
+        raise ReportError(f"{file} is damaged: {error}") from None
 
 
-class _Reader:
-    """Reads the trials of one sweep.
+def _each_once(
+    trials: Sequence[PlannedTrial], problems: list[str]
+) -> list[tuple[int, PlannedTrial]]:
+    """Planned trials with their place in the plan; of equal ids the first."""
+    times = Counter(trial.trial_id for trial in trials)
+    repeated = [trial_id for trial_id, number in times.items() if number > 1]
+    problems += [f"plan.json lists trial {one} more than once: it counts once" for one in repeated]
+    seen: set[str] = set()
+    found = []
+    for number, trial in enumerate(trials):
+        if trial.trial_id not in seen:
+            seen.add(trial.trial_id)
+            found.append((number, trial))
+    return found
 
-    Thousands share a few configs and environments: each is validated and kept once.
-    """
 
-    def __init__(self, sweep: Path, most_points: int) -> None:
-        self._trials = sweep / "trials"
-        self._most_points = most_points
-        self._configs: dict[str, RunConfig] = {}
-        self._shared: dict[bytes, Record | None] = {}
+def _contradictions(trials: Sequence[PlannedTrial]) -> dict[int, str]:
+    """Why a planned trial, by its place in the plan, cannot be counted whatever it found."""
+    first: dict[tuple[str, str, int], str] = {}
+    refused = {}
+    for number, trial in enumerate(trials):
+        if not _FOLDER_NAME.fullmatch(trial.trial_id):
+            refused[number] = "its id in plan.json is no name of a run directory"
+            continue
+        counted = first.setdefault((trial.role, trial.group_id, trial.seed), trial.trial_id)
+        if counted != trial.trial_id:
+            refused[number] = (
+                f"plan.json has seed {trial.seed} of this variant twice; trial {counted} is the "
+                f"one that counts"
+            )
+    return refused
 
-    def read(self, planned: PlannedTrial) -> TrialResult:
-        """One planned trial; whatever is wrong with it is part of the result."""
-        path = self._trials / planned.trial_id
-        try:
-            if not path.is_dir():
-                return TrialResult(planned, "missing", _why_missing(path))
-            return self._read(RunDir(path), planned)
-        except (RunDirError, SchemaError) as error:
-            return TrialResult(planned, "damaged", str(error))
-        except OSError as error:
-            return TrialResult(planned, "damaged", f"cannot read {path}: {error.strerror}")
 
-    def _read(self, run: RunDir, planned: PlannedTrial) -> TrialResult:
-        """Read a run directory that is there. Raises RunDirError where it contradicts itself."""
-        trial_id = run.read_trial().trial_id
-        if trial_id != planned.trial_id:
-            raise RunDirError(f"{run.path} holds trial {trial_id}, not {planned.trial_id}")
-        status, summary = run.read_status(), run.read_summary()
-        _check_whole(run, status, summary)
-        problems: list[str] = []
-        curve, damaged = read_curve(run.metrics_file, self._most_points)
-        if damaged:
-            problems.append(f"metrics.jsonl: {count(damaged, 'damaged line')} left out")
-        return TrialResult(
-            planned=planned,
-            state=status.state,
-            reason=None if status.state == "completed" else _why_no_result(status),
-            status=status,
-            summary=summary,
-            env=self._share(run.env_file, _env_of, problems),
-            config=self._config(run),
-            throughput=self._share(run.throughput_file, ThroughputRecord.from_json, problems),
-            analysis=_optional(run.read_analysis, problems),
-            attempts=_optional(lambda: read_attempts(run), problems) or (),
-            curve=curve,
-            correct=_optional(lambda: _plain(run.val_correct_file), problems),
-            problems=tuple(problems),
-        )
-
-    def _config(self, run: RunDir) -> RunConfig:
-        """Raises RunDirError."""
-        if not run.config_file.exists():
-            return run.read_config()  # which says what is wrong
-        values = read_json(run.config_file)
-        if isinstance(values, dict):
-            values.pop("seed", None)
-        key = json.dumps(values, sort_keys=True)
-        if key not in self._configs:
-            self._configs[key] = run.read_config()
-        return self._configs[key]
-
-    def _share(
-        self, path: Path, parse: Callable[[Any, str], RecordT], problems: list[str]
-    ) -> RecordT | None:
-        """The record in a file that many trials have alike; None where there is none."""
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
+def _read_yaml(file: Path, problems: list[str]) -> str | None:
+    try:
+        with open(file, "rb") as opened:
+            data = opened.read(_MOST_YAML_BYTES + 1)
+        if len(data) > _MOST_YAML_BYTES:
+            problems.append("sweep.yaml is longer than 1 MB: it is not shown")
             return None
-        if data not in self._shared:
-            try:
-                self._shared[data] = parse(json.loads(data), str(path))
-            except (ValueError, SchemaError) as error:
-                said = str(error) if isinstance(error, SchemaError) else "it is not JSON"
-                problems.append(f"{path.name} left out: {said}")
-                return None
-        return cast("RecordT | None", self._shared[data])
-
-
-def _env_of(values: Any, where: str) -> EnvRecord:
-    return EnvRecord.from_json(values, where).model_copy(update={"git_patch": None})
-
-
-def _plain(path: Path) -> dict[str, Any] | None:
-    """A JSON object as it stands, or None where there is no file. Raises RunDirError."""
-    if not path.exists():
+        return printable(data.decode())
+    except FileNotFoundError:
         return None
-    values = read_json(path)
-    if not isinstance(values, dict):
-        raise RunDirError(f"{path} is damaged: it holds no object")
-    return values
-
-
-def _optional(read: Callable[[], ValueT], problems: list[str]) -> ValueT | None:
-    """What is read, or None with a word on why not."""
-    try:
-        return read()
-    except (RunDirError, SchemaError) as error:
-        problems.append(f"left out: {error}")
-        return None
-
-
-def _check_whole(run: RunDir, status: StatusRecord, summary: SummaryRecord | None) -> None:
-    """Raises RunDirError where the files of a run contradict each other."""
-    if summary is not None and not run.status_file.exists():
-        raise RunDirError(f"{run.path} is half deleted: {run.status_file.name} is missing")
-    if status.state == "completed":
-        if summary is None:
-            raise RunDirError(f"{run.path} is half deleted: {run.summary_file.name} is missing")
-        if summary.val_top1 is None:
-            raise RunDirError(f"{run.summary_file} holds no accuracy")
-
-
-def _why_missing(path: Path) -> str:
-    if path.is_symlink():
-        return f"reused from {os.readlink(path)}, which is gone"
-    return "no run directory: not started yet, or deleted"
-
-
-def _why_no_result(status: StatusRecord) -> str:
-    progress = f"at step {status.step}"
-    if status.total_steps:
-        progress += f" of {status.total_steps}"
-    words = {
-        "pending": "waits to be started",
-        "running": f"was {progress} when this report was written",
-        "preempted": f"stopped {progress}, to be resumed",
-        "failed": f"{status.failure or 'failed'} {progress}",
-        "pruned": f"stopped early by the search {progress}",
-    }
-    said = " ".join((status.reason or "").split())
-    return f"{words[status.state]}: {said}" if said else words[status.state]
+    except OSError as error:
+        problems.append(f"sweep.yaml cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        problems.append("sweep.yaml is damaged: it is not text in UTF-8")
+    return None

@@ -59,7 +59,7 @@ class SweepResults:
     folder: str
     """The name of the sweep's folder."""
     links: str
-    """The folder of run directories as seen from the report, such as `../trials`."""
+    """The folder of run directories as seen from the report, such as `../trials`, as a URL."""
     plan: PlanRecord
     sweep_yaml: str | None
     trials: tuple[TrialResult, ...]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from reports.strict_json import decode
 
 
 def read_search(sweep: Path) -> Mapping[str, Any] | None:
@@ -29,7 +30,7 @@ def read_search(sweep: Path) -> Mapping[str, Any] | None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        values = json.loads(path.read_bytes())
+        values = decode(path.read_bytes())
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None
