@@ -35,6 +35,11 @@ a process that vanished; a teacher that failed; the time limit, before any progr
 memory on the GPU, on the host; a node that went away."""
 
 
+EnergySource = Literal["nvml", "rapl"]
+"""`nvml`: the GPUs' own counters. `rapl`: the counters of the machine's processor packages and
+memory, which count whatever else runs there."""
+
+
 class Record(BaseModel):
     """Base of all records: frozen, tolerant of keys that a newer minor version added."""
 
@@ -124,6 +129,14 @@ class StatusRecord(Record):
     """Predicted seconds until training ends."""
     val_top1: float | None = None
     """Latest evaluation; a progress figure, not a result."""
+    repeated_steps: int = 0
+    """Steps that had to be trained again, over all attempts: no checkpoint held them. Up to a
+    heartbeat's worth of steps of each lost attempt is not counted."""
+    energy_j: float | None = None
+    """Drawn by the devices that trained it, over all attempts, lost work and evaluation included;
+    an equal share where several trials train side by side. Null: cannot be read."""
+    energy_source: EnergySource | None = None
+    """Where `energy_j` was read."""
     unreadable_images: int = 0
     """Images that could not be read so far."""
     first_unreadable: str | None = None

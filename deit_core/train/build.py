@@ -207,7 +207,13 @@ def build_student(
     if ranks.leads:
         student.drop_later_rows()
         _add_sinks(student)
-    student.status.update(force=True, step=student.step, total_steps=timetable.total_steps)
+    before = student.status.record
+    student.status.update(
+        force=True,
+        step=student.step,
+        total_steps=timetable.total_steps,
+        repeated_steps=before.repeated_steps + max(0, before.step - student.step),
+    )
     return student
 
 

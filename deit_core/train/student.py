@@ -16,7 +16,15 @@ from deit_core.data.loader import TrainBatch
 from deit_core.errors import CheckpointError, DivergedError
 from deit_core.models import save_weights
 from deit_core.pruning import Position, PrunerRecord, take_rungs, words
-from deit_core.records import FailureKind, State, StatusRecord, SummaryRecord, TrialRecord, finite
+from deit_core.records import (
+    EnergySource,
+    FailureKind,
+    State,
+    StatusRecord,
+    SummaryRecord,
+    TrialRecord,
+    finite,
+)
 from deit_core.run_dir import RunDir
 from deit_core.train.checkpoint import load_newest, remove_leftovers, save_checkpoint
 from deit_core.train.correct import CorrectImages
@@ -211,6 +219,13 @@ class Student:
         record = take_rungs(self.run, self.pruner, at)
         return None if record is None else words(record, self.pruner.metric)
 
+    def add_energy(self, joules: float, source: EnergySource) -> None:
+        """Count energy that was drawn for it; written with the next heartbeat."""
+        before = self.status.record.energy_j or 0.0
+        self.status.record = self.status.record.model_copy(
+            update={"energy_j": before + joules, "energy_source": source}
+        )
+
     # checkpoints ----------------------------------------------------------------------------------
 
     def save(self, clock_s: float) -> None:
@@ -345,5 +360,8 @@ def starting_status(previous: StatusRecord, **fields: Any) -> StatusRecord:
         epoch=previous.epoch,
         total_steps=previous.total_steps,
         val_top1=previous.val_top1,
+        repeated_steps=previous.repeated_steps,
+        energy_j=previous.energy_j,
+        energy_source=previous.energy_source,
         **fields,
     )

@@ -24,6 +24,7 @@ from deit_core.errors import DeitError, DivergedError
 from deit_core.train.clock import TrainClock
 from deit_core.train.correct import CorrectImages
 from deit_core.train.dist import ALONE, Ranks
+from deit_core.train.energy import open_energy_meter
 from deit_core.train.evaluate import evaluate_models, evaluate_teacher
 from deit_core.train.signals import StopRequest
 from deit_core.train.student import DataFacts, Student
@@ -64,6 +65,7 @@ class Trainer:
         self.shared = shared
         self.stop = stop
         self.clock = TrainClock()
+        self.energy = open_energy_meter(shared.device, shared.ranks)
 
     def train(self) -> None:
         """Run the loop; every student ends completed, failed, pruned or preempted."""
@@ -104,9 +106,21 @@ class Trainer:
         self.clock.pause()
 
     def _beat(self) -> None:
-        for student in self.active:
-            if student.status.due():
-                student.heartbeat()
+        due = [student for student in self.active if student.status.due()]
+        if due:
+            self._count_energy()
+        for student in due:
+            student.heartbeat()
+
+    def _count_energy(self, *, together: bool = False) -> None:
+        """Share what was drawn since the last time among those who train.
+
+        Args:
+            together: whether all processes are here. Of several, each reads its own GPU.
+        """
+        drawn = self.energy.take(self.shared.ranks) if together else self.energy.take_alone()
+        for student in self.active if drawn else ():
+            student.add_energy(drawn / len(self.active), self.energy.source)
 
     def _teach(self, due: Sequence[Student], images: Tensor) -> Tensor | None:
         if not any(student.learner.task.needs_teacher for student in due):
@@ -165,6 +179,7 @@ class Trainer:
             for name, measured in v2_results.items():
                 results[name]["val_v2_top1"] = measured["val_top1"]
         self._for_each(students, lambda student: student.share_unreadable())
+        self._count_energy(together=True)
         self.clock.start()
 
         def record(student: Student) -> None:
@@ -255,6 +270,7 @@ class Trainer:
             try:
                 act(student)
             except DivergedError as error:
+                self._count_energy()
                 student.end("failed", str(error), "diverged")
                 self.active.remove(student)
 
@@ -263,6 +279,7 @@ class Trainer:
 
     def _preempt(self) -> None:
         """Save everyone at this step boundary."""
+        self._count_energy(together=True)
         self._for_each(self.active, lambda student: student.save(self.clock.read()))
         for student in self.active:
             cause = self.stop.name or "a signal to another process"
