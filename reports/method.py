@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from reports.analysis import Analysis
+from reports.main_table import UNLIKE
 from reports.results import SweepResults
 from reports.stats import sampling_half_width
 from reports.text import Rounding, count, listing
+from reports.throughput import COMMAND, Speeds, speeds_of, where_measured
 
 
 def how_to_read(sweep: SweepResults, analysis: Analysis, rounding: Rounding) -> tuple[str, ...]:
@@ -16,18 +18,14 @@ def how_to_read(sweep: SweepResults, analysis: Analysis, rounding: Rounding) -> 
     if analysis.comparisons:
         sentences += [_comparisons(analysis), *_effects(analysis), *_WORDS]
     sentences += _images(sweep, analysis)
-    if not sweep.single_run:
-        sentences.append(
-            "Throughput is not reported: speed inside a cohort says nothing about a model alone."
-        )
-    return tuple(sentences)
+    return (*sentences, *_throughput(analysis))
 
 
 def legend(sweep: SweepResults, analysis: Analysis) -> tuple[str, ...]:
     """What the main table needs to be read at all; only of what this table holds."""
     sentences = ["Accuracies in percent of the val images."]
     if len(analysis.variants) > 1:
-        sentences.append("Bold: the highest mean.")
+        sentences.append("Bold: the best of a column; underlined: the second.")
     if any(row.interval for row in analysis.results.values()):
         sentences.append("±: 95 % interval of the mean over seeds.")
     if analysis.comparisons:
@@ -35,14 +33,61 @@ def legend(sweep: SweepResults, analysis: Analysis) -> tuple[str, ...]:
             "Difference: to the baseline, in percentage points, with a 95 % interval that holds "
             "for all comparisons at once."
         )
+    speeds = speeds_of(analysis.variants)
+    if speeds.measured:
+        sentences += _speed_legend(speeds)
     return tuple(sentences)
+
+
+def _speed_legend(speeds: Speeds) -> list[str]:
+    sentences = [
+        f"Images/s: the median block, {where_measured(speeds)}; training includes the teacher. "
+        f"Speeds closer than the range of their blocks count as equal."
+    ]
+    kinds = {s.conditions.device for s in speeds.measured if s.conditions}
+    if kinds == {"cpu"}:
+        sentences.append("Peak GiB: memory of the process.")
+    if any(speeds.unlike(group) for group in speeds.of):
+        sentences.append(f"{UNLIKE}: measured under other conditions; see the caveats.")
+    return sentences
+
+
+def _throughput(analysis: Analysis) -> list[str]:
+    """How speed was measured, or how to measure it."""
+    speeds = speeds_of(analysis.variants)
+    if not speeds.measured:
+        return [
+            f"Throughput was not measured, and is not taken from training, where other trials and "
+            f"the data loader share the machine; `{COMMAND}` measures it."
+        ]
+    protocols = {speed.record.protocol for speed in speeds.measured}
+    sentences = [
+        "Throughput is measured apart from training, on synthetic images that lie on the device: "
+        "inference is the forward pass alone; training is a whole step with the teacher's forward "
+        "pass. Neither is derived from the other, and numbers of other machines are not comparable."
+    ]
+    if len(protocols) == 1:
+        (p,) = protocols
+        turns = max(speed.record.interleaved_with for speed in speeds.measured)
+        taken = f", {turns + 1} models in turn" if turns else ""
+        processes = "one process" if p.processes == 1 else f"{p.processes} fresh processes"
+        sentences.append(
+            f"Protocol: warm-up of at least {p.warmup_s:g} s and {p.warmup_iterations} iterations, "
+            f"then at least {p.timed_s:g} s and {p.timed_iterations} iterations in {p.blocks} "
+            f"blocks{taken}, in {processes}. The figure is the median block; the range is that "
+            f"from the slowest to the fastest block."
+        )
+    else:
+        sentences.append("The measurements followed different protocols; results.json has each.")
+    sentences.append("GMACs: multiply-accumulates of one forward pass; FLOPs are twice as many.")
+    return sentences
 
 
 _WORDS = (
     "Better: the simultaneous 95 % interval of the difference excludes 0. Not "
     "distinguishable: it does not; that is no proof of equality, so read the interval. Not "
     "tested: fewer than two finished seeds on one side, or no spread of seeds to measure with.",
-    "Bold: the highest mean, which need not be distinguishable from the next.",
+    "The highest mean is in bold; it need not be distinguishable from the next.",
     "Paired differences are taken seed by seed: equal seeds share what chance they can, "
     "such as the order of the images; their interval is a t interval for that one pair.",
 )

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from reports.caveats import find_caveats
 from reports.document import Table
+from reports.main_table import main_table
 from reports.report import Report
-from reports.table import main_table
 
 
 def print_report(report: Report, console: Console) -> None:

@@ -2,94 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from reports.analysis import Analysis, Comparison, Effect, VariantResult
+from reports.analysis import Analysis, Comparison, Effect
 from reports.document import Cell, Column, Table
+from reports.main_table import HEADS
 from reports.results import SweepResults, TrialResult
-from reports.stats import mean
 from reports.text import NOTHING, Rounding, duration
-from reports.variants import short_names, value_text
-
-_Reader = Callable[[VariantResult], str]
-HEADS = {
-    "val_top1_cls": "class head",
-    "val_top1_dist": "distillation head",
-    "val_ema_top1": "EMA",
-}
-"""Further accuracies of a summary, and what they are called."""
-
-
-def main_table(analysis: Analysis, rounding: Rounding) -> Table:
-    """One row per variant, best mean first, the best of several in bold."""
-    names = short_names(tuple(analysis.variants[0].swept))
-    readers: list[tuple[Column, _Reader]]
-    readers = [(Column(name, filters=True), _swept(axis)) for axis, name in names.items()]
-    if not readers:
-        readers = [(Column("variant"), lambda row: row.variant.label)]
-    row_headers = len(readers)
-    readers += [
-        (Column("finished", True), lambda row: f"{row.n}/{len(row.variant.trials)}"),
-        (Column("top-1", True), lambda row: rounding.with_error(row.mean, row.interval)),
-    ]
-    if any(row.sd is not None for row in analysis.results.values()):
-        readers.append((Column("seed sd", True), lambda row: rounding.plain(row.sd)))
-    if analysis.comparisons:
-        readers += _comparison_columns(analysis, rounding)
-    for field, title in HEADS.items():
-        if any(row.variant.seed_values(field) for row in analysis.results.values()):
-            readers.append((Column(title, True), _head(field, rounding)))
-    best = analysis.best if len(analysis.variants) > 1 else None
-    rows = tuple(
-        tuple(Cell(read(row), strong=row is best) for _, read in readers) for row in analysis.ranked
-    )
-    columns = tuple(column for column, _ in readers)
-    caption = (
-        "Variants, best mean first"
-        if len(analysis.variants) > 1
-        else "Accuracy after the last epoch"
-    )
-    return Table(caption, columns, rows, row_headers, name="variants")
-
-
-def _swept(axis: str) -> _Reader:
-    def read(row: VariantResult) -> str:
-        value = row.variant.swept[axis]
-        return NOTHING if value is None else value_text(value)
-
-    return read
-
-
-def _head(field: str, rounding: Rounding) -> _Reader:
-    def read(row: VariantResult) -> str:
-        values = list(row.variant.seed_values(field).values())
-        return rounding.plain(mean(values) if values else None)
-
-    return read
-
-
-def _comparison_columns(analysis: Analysis, rounding: Rounding) -> list[tuple[Column, _Reader]]:
-    def show(read: Callable[[Comparison], str]) -> _Reader:
-        def cell(row: VariantResult) -> str:
-            comparison = analysis.comparisons.get(row.variant.group_id)
-            return "" if comparison is None else read(comparison)
-
-        return cell
-
-    def verdict(row: VariantResult) -> str:
-        if row.variant.group_id in analysis.baseline.groups:
-            return "baseline"
-        comparison = analysis.comparisons.get(row.variant.group_id)
-        return comparison.verdict if comparison else "not tested"
-
-    return [
-        (Column("difference", True), show(lambda c: rounding.signed(c.delta))),
-        (
-            Column("95 % interval", True),
-            show(lambda c: rounding.span(c.interval) if c.interval else NOTHING),
-        ),
-        (Column("verdict"), verdict),
-    ]
 
 
 def comparison_table(analysis: Analysis, rounding: Rounding) -> Table | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from reports.context import Context
 from reports.document import Block, Figure, Paragraph, Section
 from reports.figures.accuracy import accuracy_plot
+from reports.main_table import main_table
 from reports.method import legend
-from reports.table import comparison_table, effect_table, main_table, seed_table
+from reports.table import comparison_table, effect_table, seed_table
 
 
 def variants_section(context: Context) -> Section:
