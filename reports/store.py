@@ -6,8 +6,10 @@ Records that trials share (config, environment, throughput) are written once, un
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args
 
 from deit_core.attempts import AttemptRecord
 from deit_core.config import RunConfig, parse_run_config
@@ -18,10 +20,12 @@ from deit_core.records import (
     PlannedTrial,
     PlanRecord,
     Record,
+    State,
     StatusRecord,
     SummaryRecord,
 )
 from deit_core.throughput_records import ThroughputRecord
+from reports.consistency import check_summary
 from reports.curves import Curve
 from reports.results import SweepResults, TrialResult
 
@@ -85,7 +89,7 @@ def _plain(record: Record | None) -> dict[str, Any] | None:
     return None if record is None else record.model_dump(mode="json")
 
 
-def read_input(values: Mapping[str, Any], where: str) -> SweepResults:
+def read_input(values: Any, where: str) -> SweepResults:
     """The sweep that `input_values` was made from.
 
     Raises:
@@ -93,8 +97,11 @@ def read_input(values: Mapping[str, Any], where: str) -> SweepResults:
     """
     try:
         return _Reader(values, where).sweep()
-    except (KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise SchemaError(f"{where} is damaged: {error!r}"[:300]) from None
+    except KeyError as error:
+        raise SchemaError(f"{where} is damaged: {error} is missing") from None
+    except (TypeError, AttributeError, ValueError, ConfigError) as error:
+        said = " ".join(str(error).split())
+        raise SchemaError(f"{where} is damaged: {said}"[:300]) from None
 
 
 class _Reader:
@@ -117,37 +124,56 @@ class _Reader:
         values = self._values
         trials = tuple(self._trial(one) for one in values["trials"])
         plan = PlanRecord.from_json(values["plan"], self._where)
+        links = _typed(values, "links", str)
+        if _SCHEME.match(links):
+            raise ValueError("links lead out of the folder")
         return SweepResults(
-            folder=values["folder"],
-            links=values["links"],
+            folder=_typed(values, "folder", str),
+            links=links,
             plan=plan.model_copy(update={"trials": tuple(trial.planned for trial in trials)}),
-            sweep_yaml=values["sweep_yaml"],
+            sweep_yaml=_typed(values, "sweep_yaml", str | None),
             trials=trials,
-            search=values["search"],
-            problems=tuple(values["problems"]),
-            extra=values["extra"],
+            search=_typed(values, "search", dict | None),
+            problems=tuple(_typed(values, "problems", list)),
+            extra=_typed(values, "extra", dict),
         )
 
     def _trial(self, values: Mapping[str, Any]) -> TrialResult:
         attempts = (AttemptRecord.from_json(one, self._where) for one in values["attempts"])
+        planned = PlannedTrial.from_json(values["planned"], self._where)
+        status = self._one(StatusRecord, values["status"])
+        summary = self._one(SummaryRecord, values["summary"])
+        if why := check_summary(planned, status or StatusRecord(), summary):
+            raise ValueError(f"trial {planned.trial_id}: {why}")
+        if values["state"] not in _STATES or (values["state"] == "completed" and not summary):
+            raise ValueError(f"trial {planned.trial_id} has no state")
         return TrialResult(
-            planned=PlannedTrial.from_json(values["planned"], self._where),
+            planned=planned,
             state=values["state"],
-            reason=values["reason"],
-            status=self._one(StatusRecord, values["status"]),
-            summary=self._one(SummaryRecord, values["summary"]),
+            reason=_typed(values, "reason", str | None),
+            status=status,
+            summary=summary,
             env=_of(self._environments, values["env"]),
             config=_of(self._configs, values["config"]),
             throughput=_of(self._throughputs, values["throughput"]),
             analysis=self._one(AnalysisRecord, values["analysis"]),
             attempts=tuple(attempts),
             curve=Curve.from_json(values["curve"]) if values["curve"] else None,
-            correct=values["correct"],
-            problems=tuple(values["problems"]),
+            correct=_typed(values, "correct", dict | None),
+            problems=tuple(_typed(values, "problems", list)),
         )
 
 
+_STATES = frozenset(get_args(State)) | {"missing", "damaged"}
+_SCHEME = re.compile(r"[a-zA-Z][\w+.-]*:|//")
 _ValueT = TypeVar("_ValueT")
+
+
+def _typed(values: Mapping[str, Any], key: str, kind: type | UnionType) -> Any:
+    """Raises KeyError or TypeError."""
+    if not isinstance(values[key], kind):
+        raise TypeError(f"{key} is of the wrong type")
+    return values[key]
 
 
 def _of(shared: Mapping[str, _ValueT], key: str | None) -> _ValueT | None:
