@@ -29,8 +29,8 @@ from deit_core.train.build_learner import build_learner, distribute
 from deit_core.train.dist import Ranks
 from deit_core.train.precision import autocast_factory
 from deit_core.train.progress import ProgressView
-from deit_core.train.sinks import JsonlSink, StatusFile
-from deit_core.train.student import DataFacts, Student, starting_status
+from deit_core.train.sinks import JsonlSink, StatusFile, starting_status
+from deit_core.train.student import DataFacts, Student
 from deit_core.train.tensorboard import TensorBoardSink
 from deit_core.train.timetable import Timetable
 from deit_core.train.trackers import Tracker, TrackerSink

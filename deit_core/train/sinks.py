@@ -93,3 +93,21 @@ class StatusFile:
     def due(self) -> bool:
         """Whether a heartbeat is due."""
         return self._writes and time.time() - self._written_s >= HEARTBEAT_S
+
+
+def starting_status(previous: StatusRecord, **fields: Any) -> StatusRecord:
+    """The status of a trial whose next attempt begins now."""
+    return StatusRecord(
+        state="running",
+        attempt=previous.attempt + 1,
+        started_unix_s=time.time(),
+        heartbeat_unix_s=time.time(),
+        step=previous.step,
+        epoch=previous.epoch,
+        total_steps=previous.total_steps,
+        val_top1=previous.val_top1,
+        repeated_steps=previous.repeated_steps,
+        energy_j=previous.energy_j,
+        energy_source=previous.energy_source,
+        **fields,
+    )

@@ -20,7 +20,6 @@ from deit_core.records import (
     EnergySource,
     FailureKind,
     State,
-    StatusRecord,
     SummaryRecord,
     TrialRecord,
     finite,
@@ -347,21 +346,3 @@ class DataFacts:
     fingerprint: str
     val_fingerprint: str
     """Of val alone."""
-
-
-def starting_status(previous: StatusRecord, **fields: Any) -> StatusRecord:
-    """The status of a trial whose next attempt begins now."""
-    return StatusRecord(
-        state="running",
-        attempt=previous.attempt + 1,
-        started_unix_s=time.time(),
-        heartbeat_unix_s=time.time(),
-        step=previous.step,
-        epoch=previous.epoch,
-        total_steps=previous.total_steps,
-        val_top1=previous.val_top1,
-        repeated_steps=previous.repeated_steps,
-        energy_j=previous.energy_j,
-        energy_source=previous.energy_source,
-        **fields,
-    )

@@ -16,7 +16,7 @@ from deit_core.train import energy as energy_module
 from deit_core.train import trainer as trainer_module
 from deit_core.train.dist import ALONE, Ranks
 from deit_core.train.energy import EnergyMeter, open_energy_meter, processor_counter
-from deit_core.train.student import starting_status
+from deit_core.train.sinks import starting_status
 
 Job = Callable[..., Any]
 RunFactory = Callable[..., RunDir]
