@@ -13,6 +13,7 @@ from reports.results import SweepResults
 from reports.sections.answer import answer_section, caveats_section
 from reports.sections.method import method_section, provenance_section
 from reports.sections.pareto import pareto_section
+from reports.sections.reference import reference_section
 from reports.sections.trials import failures_section, trials_section
 from reports.sections.variants import seeds_section, variants_section
 from reports.stats import sampling_half_width
@@ -24,6 +25,7 @@ SECTIONS: tuple[Callable[[Context], Section | None], ...] = (
     variants_section,
     seeds_section,
     pareto_section,
+    reference_section,
     failures_section,
     trials_section,
     method_section,
