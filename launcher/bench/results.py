@@ -49,8 +49,8 @@ def _table(found: Sequence[tuple[Model, ThroughputRecord | None]]) -> Table:
     ]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("model", overflow="fold")
-    numbers = ["params M", "GMACs", *(f"{name.replace('_', ' ')} images/s" for name in quantities)]
-    for title in (*numbers, "batch", "peak GiB", "latency p50 ms"):
+    speeds = [f"{name.replace('_', ' ')} images/s (batch)" for name in quantities]
+    for title in ("params M", "GMACs", *speeds, "peak GiB", "latency p50 ms"):
         table.add_column(title, justify="right", no_wrap=True)
     for model, record in found:
         if record is not None:
@@ -64,12 +64,23 @@ def _cells(record: ThroughputRecord, quantities: Sequence[str]) -> list[str]:
     macs = record.macs_per_image
     return [
         number(record.parameters / 1e6, 2),
-        number(None if macs is None else macs / 1e9, 3),
-        *(number(point.images_per_s if point else None, 0) for point in points),
-        "-" if first is None else str(first.batch_size),
+        "-" if macs is None else f"{macs / 1e9:.3g}",
+        *map(_speed, points),
         number(first.peak_gib if first else None, 2),
         number(record.latency.p50_ms if record.latency else None, 2),
     ]
+
+
+def _speed(point: SpeedPoint | None) -> str:
+    """With the batch size, as a model that needs more memory has a smaller one."""
+    if point is None or point.images_per_s is None:
+        return "-"
+    speed = point.images_per_s
+    return (
+        f"{speed:,.0f} ({point.batch_size})"
+        if speed >= 100
+        else f"{speed:.3g} ({point.batch_size})"
+    )
 
 
 def _fixed(record: ThroughputRecord, quantity: str) -> SpeedPoint | None:

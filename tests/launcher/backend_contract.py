@@ -97,6 +97,23 @@ class BackendContract:
         assert teacher.path.name in status.reason
         assert started(student) == 0
 
+    def test_a_job_that_waits_for_ends_starts_after_all_however_they_end(
+        self, backend, folder, tmp_path
+    ):
+        gate = str(tmp_path / "gate")
+        good, bad = make_trial(folder, 0, gate=gate), make_trial(folder, 1, gate=gate, diverge=True)
+        never, last = make_trial(folder, 2), make_trial(folder, 3)
+        submit(backend, Job("good", (good.path,)))
+        submit(backend, Job("bad", (bad.path,)))
+        paths = (good.path, bad.path, never.path)
+        job_id = submit(backend, Job("last", (last.path,), after_any=paths))
+        self.state_is(good, "running")
+        assert started(last) == 0
+        (tmp_path / "gate").touch()
+        self.ended(backend, job_id)
+        assert (bad.read_status().state, last.read_status().state) == ("failed", "completed")
+        assert moment(good, "end") <= moment(last, "start")
+
     def test_cancelling_a_running_job_lets_it_save(self, backend, folder, tmp_path):
         run = make_trial(folder, 0, gate=str(tmp_path / "gate"))
         job_id = submit(backend, Job("one", (run.path,)))

@@ -41,7 +41,8 @@ def test_a_trained_sweep_is_measured_once(trained):
     assert code == 0
     assert "bench: 2 models to measure, about 1m 24s (alone on a machine, 2 cores)" in out
     assert "bench: 2 models, measured\n" in out
-    assert re.search(r"^depth=1 +5\.70 +1\.250 +1234 +1234 +256 +- +2\.50$", out, re.MULTILINE)
+    row = r"^depth=1 +5\.70 +1\.25 +1,234 \(256\) +1,234 \(256\) +- +2\.50$"
+    assert re.search(row, out, re.MULTILINE)
     assert "measured on x, fp32, torch 0; warm-up 2 s, timed 3 s in 5 blocks" in out
     assert re.search(r"^records: .*/trials/TRIAL/throughput\.json$", out, re.MULTILINE)
     code, again, _ = call("bench", folder, "--fast")

@@ -205,3 +205,23 @@ def test_other_jobs_do_not_run_beside(runs, local, tmp_path):
     measured(outcome)
     (trial,) = runs_of(other)
     assert moment(trial, "start") >= moment(run, "end")
+
+
+def test_a_search_is_measured_when_it_has_asked_for_all_points(runs, local, tmp_path):
+    """Nobody calls again: whoever finishes a trial sees to it."""
+    file = write_benched(tmp_path, seeds="[0]")
+    file.write_text(
+        f"{file.read_text()}axes: {{search: {{model.depth: [1, 2, 3, 4]}}}}\n"
+        f"search: {{method: random, trials: 4}}\n"
+    )
+    outcome = sweep_once(runs, file, local)
+    assert outcome.plan.bench.later
+    assert outcome.benches == ()
+    (run,) = until(lambda: bench_runs(outcome.sweep_dir), 60)
+    until(lambda: run.read_status().state == "completed")
+    until(lambda: not local.queue.tags() and not local.runner_is_alive())
+    trials = [RunDir(path) for path in outcome.sweep_dir.trials.iterdir()]
+    assert len(trials) == 4
+    assert all(trial.read_throughput() for trial in trials)
+    assert len(bench_runs(outcome.sweep_dir)) == 1
+    assert moment(run, "start") >= max(moment(trial, "end") for trial in trials)

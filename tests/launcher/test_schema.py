@@ -49,6 +49,8 @@ def test_shipped_files_are_valid_and_name_their_schema(path):
         "search: {method: random, trials: 3, seed: 1}",
         "set: {model: {depth: 2}, distill.kind: soft, model.kwargs.x: 1}\nseeds: 3",
         "teacher: {base: t.yaml, set: {model.depth: 1}, seed: 3}",
+        "bench: {fast: true, timed_s: 1, quantities: [inference], when: alone}",
+        "bench: {}\nprofiles: {a: {bench: null}}",
         "profiles: {a: {axes: {distill.kind: null}, teacher: null, resources: {cohort: 4}}}",
     ],
 )
@@ -70,6 +72,9 @@ def test_what_the_parser_takes_the_schema_takes(text):
         "axes: {random: {optim.lr: {lo: 1}}}",
         "search: {method: bayes}",
         "resources: {gpus: 1}",
+        "bench: {fats: true}",
+        "bench: {blocks: 0}",
+        "bench: {quantities: [speed]}",
         "teacher: {name: x}",
         "profiles: {a: {profiles: {}}}",
     ],
@@ -124,10 +129,11 @@ def test_axes_of_the_page_run(examples, row):
 
 
 def test_the_page_has_its_examples():
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
     assert len(ROWS) == 6
 
 
-def test_the_page_names_every_resource():
+def test_the_page_names_every_resource_and_every_setting_of_the_measurement():
     fields = SWEEP.schema["$defs"]["Resources"]["properties"]
+    fields |= SWEEP.schema["$defs"]["Bench"]["properties"]
     assert [field for field in fields if f"`{field}`" not in PAGE] == []

@@ -232,6 +232,32 @@ def test_nobody_waits_for_what_its_user_holds(backend, queue):
     assert sbatch_of(queue, backend, 1) == ("0-2%1", ["--dependency=afterany:3_1"])
 
 
+def trains(queue, backend, slurm_id, *names):
+    """An array whose elements train these, one each."""
+    array = queue.array(slurm_id, *(f"tag-{name}" for name in names))
+    record = array.read()
+    elements = tuple(
+        (job.model_copy(update={"run_dirs": (str(backend.runs / name),)}),)
+        for name, (job,) in zip(names, record.elements, strict=True)
+    )
+    array.create(record.model_copy(update={"elements": elements}), "")
+
+
+def test_what_waits_for_trials_waits_for_their_whole_arrays(backend, queue):
+    trains(queue, backend, "3", *(f"t{number}" for number in range(50)))
+    trains(queue, backend, "4", "t50")
+    trains(queue, backend, "5", "another")
+    awaited = tuple(backend.runs / f"t{number}" for number in range(51))
+    backend.submit([Job("last", (backend.runs / "last",), group="s", after_any=awaited)])
+    (call,) = [told for told in queue.told if told.startswith("sbatch")]
+    assert "--dependency=afterany:4:3" in call.split()
+
+    queue.told.clear()
+    queue.put(backend.arrays.read(backend.arrays._by_age(["7"])[0][0]), "7", 0)
+    backend.throttle("s", 60)
+    assert "scontrol update JobId=7 Dependency=afterany:4:3" in queue.told
+
+
 def test_a_throttle_below_the_number_of_arrays_chains_them(backend, queue):
     first, second = queue.array("3", "a", "b"), queue.array("4", "c")
     running = queue.array("5", "d", "e")
