@@ -11,6 +11,7 @@ from reports.context import Context, Options
 from reports.document import Figure, Section, Table, figures_of, tables_of
 from reports.results import SweepResults
 from reports.sections.answer import answer_section, caveats_section
+from reports.sections.cost import cost_section
 from reports.sections.method import method_section, provenance_section
 from reports.sections.pareto import pareto_section
 from reports.sections.reference import reference_section
@@ -28,6 +29,7 @@ SECTIONS: tuple[Callable[[Context], Section | None], ...] = (
     reference_section,
     failures_section,
     trials_section,
+    cost_section,
     method_section,
     provenance_section,
 )
@@ -72,9 +74,17 @@ def compile_report(sweep: SweepResults, options: Options | None = None) -> Repor
         answer=answer(sweep, analysis, rounding),
     )
     sections = tuple(section for make in SECTIONS if (section := make(context)) is not None)
-    what = "run" if sweep.single_run else "sweep"
-    title = f"Report of the {what} {sweep.plan.sweep}"
-    return Report(title, sweep.plan.description, sections, context)
+    return Report(_title(sweep), sweep.plan.description, sections, context)
+
+
+def _title(sweep: SweepResults) -> str:
+    """What it is about; of a sweep that goes on, also how far it has come."""
+    if sweep.single_run:
+        state = sweep.students[0].state
+        return f"Report of the run {sweep.plan.sweep}" + (f" ({state})" * bool(sweep.unfinished))
+    ended = len(sweep.trials) - sweep.unfinished
+    partial = f" (partial: {ended:,} of {len(sweep.trials):,} trials have ended)"
+    return f"Report of the sweep {sweep.plan.sweep}" + partial * bool(sweep.unfinished)
 
 
 def _rounding(sweep: SweepResults, analysis: Analysis) -> Rounding:

@@ -152,9 +152,7 @@ def _merged(quantity: Quantity, records: Sequence[ThroughputRecord]) -> Rate | N
         max(edges),
         sum(rate.blocks for rate in rates),
         max((rate.peak_gib for rate in rates if rate.peak_gib is not None), default=None),
-        statistics.median(known)
-        if (known := [r.mfu for r in rates if r.mfu is not None])
-        else None,
+        statistics.median(shares) if shares else None,
     )
 
 
