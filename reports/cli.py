@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +13,39 @@ from deit_core.errors import UserError
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command()
-def report(
+@app.command(
+    epilog="Exit codes: 0 the report is written; 2 something cannot be used, read or written; "
+    "130 stopped with Ctrl-C."
+)
+def report(  # noqa: PLR0913, PLR0917 - one argument for each option
     path: Annotated[
         Path, typer.Argument(help="A sweep folder, or a link to one.", show_default=True)
     ] = Path("reports/latest"),
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Make the report from a results.json instead; no run directory is needed.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder to write into; PATH/report if not given.", show_default=False),
+        typer.Option(
+            help="Folder to write into; if not given, PATH/report, or the folder of --from.",
+            show_default=False,
+        ),
+    ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="LIST",
+            help="Which files to write, of html,md,csv,json,tex,svg,pdf; all if not given. "
+            "Others are left as they are.",
+            show_default=False,
+        ),
     ] = None,
     baseline: Annotated[
         str | None,
@@ -33,29 +56,27 @@ def report(
             show_default=False,
         ),
     ] = None,
+    opens: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Compile again whenever something changed, until all ended."),
+    ] = False,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Between two looks of --watch.", min=1)
+    ] = 20.0,
 ) -> None:
-    """Compile a sweep's results into index.html, report.md, results.csv and results.json.
+    """Compile a sweep's results into a page, Markdown, LaTeX tables, figures, CSV and JSON.
 
     Works at any time: trials that are missing, running or failed are shown as such.
     """
-    from rich.console import Console
+    from reports.commands.compile import Request, compile_once
+    from reports.commands.watch import compile_until_ended
 
-    from reports.context import Options
-    from reports.load import load_sweep, resolve_sweep
-    from reports.render_terminal import print_report
-    from reports.report import compile_report
-    from reports.write import source_date_epoch, write_report
-
-    # In a home that cannot be written matplotlib logs where it keeps its cache instead.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    folder = resolve_sweep(path)
-    typer.echo(f"sweep folder: {folder}")
-    target = Path(os.path.abspath(output)) if output else folder / "report"
-    options = Options(baseline=baseline, source_date_epoch=source_date_epoch())
-    compiled = compile_report(load_sweep(folder, target), options)
-    index = write_report(compiled, target)
-    print_report(compiled, Console())
-    typer.echo(f"report: {index}")
+    request = Request(path, results, output, formats, baseline, opens)
+    if watch:
+        compile_until_ended(request, every)
+    else:
+        compile_once(request)
 
 
 def main() -> None:
@@ -65,3 +86,6 @@ def main() -> None:
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("\ninterrupted; files that were not written yet are as they were", err=True)
+        sys.exit(130)

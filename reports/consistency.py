@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from deit_core.records import PlannedTrial, StatusRecord, SummaryRecord
+from deit_core.throughput_records import ThroughputRecord
 from reports.curves import Curve
 
 _PERCENT = (
@@ -38,6 +39,24 @@ def check_summary(
     for key in ("train_s", "epochs", "steps", "finished_unix_s"):
         if getattr(summary, key) < 0:
             return f"summary.json is damaged: {key} is negative"
+    return None
+
+
+def check_throughput(record: ThroughputRecord) -> str | None:
+    """Why a measurement cannot be used, in words; None where it can."""
+    points = [
+        point
+        for speed in record.speeds
+        for point in (speed.fixed, speed.largest, *speed.batch_sweep)
+        if point is not None
+    ]
+    for point in points:
+        speeds = (point.images_per_s, point.images_per_s_min, point.images_per_s_max)
+        if point.batch_size < 1 or any(one is not None and one <= 0 for one in speeds):
+            return "a speed or a batch size in it is not positive"
+    latency = record.latency
+    if latency and min(latency.p50_ms, latency.p90_ms, latency.p99_ms) <= 0:
+        return "a latency in it is not positive"
     return None
 
 

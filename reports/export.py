@@ -1,9 +1,7 @@
-"""results.json (everything, as numbers) and results.csv (tidy: one row per planned trial)."""
+"""results.json: everything that the report knows, as numbers."""
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict
 from typing import Any
 
@@ -14,37 +12,15 @@ from reports.results import TrialResult
 from reports.stats import CONFIDENCE
 from reports.store import compact_lines, input_values
 from reports.text import utc
-from reports.variants import axes_of, value_text
+from reports.variants import axes_of
 
 RESULTS_SCHEMA_VERSION = 2
-_RESULT_FIELDS = (
+RESULT_FIELDS = (
     "val_top1", "val_top1_cls", "val_top1_dist", "val_ema_top1", "val_top5", "val_loss",
     "train_loss", "val_images", "train_images", "epochs", "steps", "parameters",
     "unreadable_images", "cohort_size", "train_s",
 )  # fmt: skip
 """Fields of a SummaryRecord that are exported; empty (CSV) or null (JSON) without a result."""
-
-
-def csv_text(report: Report) -> str:
-    """Comma separated, full precision, times in ISO 8601 UTC."""
-    axes = axes_of(report.context.sweep)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(
-        ["trial_id", "group_id", "name", "role", "seed", "state", *axes, *_RESULT_FIELDS,
-         "attempt", "finished_utc", "reason"]
-    )  # fmt: skip
-    for trial in report.context.sweep.trials:
-        row = _trial(trial)
-        swept = [_csv_value(trial.planned.swept.get(axis)) for axis in axes]
-        identity = [row[key] for key in ("trial_id", "group_id", "name", "role", "seed", "state")]
-        results = [row[key] for key in (*_RESULT_FIELDS, "attempt", "finished_utc", "reason")]
-        writer.writerow([*identity, *swept, *results])
-    return buffer.getvalue()
-
-
-def _csv_value(value: Any) -> str:
-    return "" if value is None else value_text(value)
 
 
 def json_values(report: Report) -> dict[str, Any]:
@@ -66,7 +42,9 @@ def json_values(report: Report) -> dict[str, Any]:
         "statistics": _statistics(analysis),
         "variants": [_variant(analysis, row) for row in analysis.ranked],
         "effects": [asdict(effect) for effect in analysis.effects],
-        "trials": [_trial(trial) | {"swept": dict(trial.planned.swept)} for trial in sweep.trials],
+        "trials": [
+            trial_values(trial) | {"swept": dict(trial.planned.swept)} for trial in sweep.trials
+        ],
         "input": input_values(sweep),
     }
 
@@ -102,7 +80,8 @@ def _variant(analysis: Analysis, row: VariantResult) -> dict[str, Any]:
     }
 
 
-def _trial(trial: TrialResult) -> dict[str, Any]:
+def trial_values(trial: TrialResult) -> dict[str, Any]:
+    """What results.json and results.csv say of one trial."""
     planned, result = trial.planned, trial.result
     return {
         "trial_id": planned.trial_id,
@@ -111,7 +90,7 @@ def _trial(trial: TrialResult) -> dict[str, Any]:
         "role": planned.role,
         "seed": planned.seed,
         "state": trial.state,
-        **{field: getattr(result, field, None) for field in _RESULT_FIELDS},
+        **{field: getattr(result, field, None) for field in RESULT_FIELDS},
         "attempt": trial.status.attempt if trial.status else None,
         "finished_utc": utc(result.finished_unix_s) if result else None,
         "reason": trial.reason,

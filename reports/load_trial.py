@@ -23,7 +23,7 @@ from deit_core.records import (
 )
 from deit_core.run_dir import RunDir
 from deit_core.throughput_records import ThroughputRecord
-from reports.consistency import check_curve, check_summary
+from reports.consistency import check_curve, check_summary, check_throughput
 from reports.curves import MOST_POINTS, Curve, read_curve
 from reports.results import TrialResult
 from reports.strict_json import decode, printable
@@ -145,6 +145,9 @@ class TrialReader:
                 return None
             if (kind, data) not in self._shared:
                 record = _parsed(kind, data, path)
+                why = check_throughput(record) if isinstance(record, ThroughputRecord) else None
+                if why:
+                    raise DamagedError(f"{path.name} is damaged: {why}")
                 self._shared[kind, data] = record.model_copy(update={drop: None} if drop else {})
             return cast("RecordT", self._shared[kind, data])
 

@@ -21,6 +21,7 @@ from deit_core.throughput_records import ThroughputRecord
 from reports.curves import Curve
 
 TrialState = State | Literal["missing", "damaged"]
+_UNFINISHED = frozenset({"pending", "running", "preempted", "missing"})
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,11 @@ class SweepResults:
     def teachers(self) -> tuple[TrialResult, ...]:
         """Trials that only train a teacher."""
         return tuple(trial for trial in self.trials if trial.planned.role == "teacher")
+
+    @property
+    def unfinished(self) -> int:
+        """Planned trials, teachers included, that have not ended, or not begun."""
+        return sum(trial.state in _UNFINISHED for trial in self.trials)
 
     def link(self, trial: TrialResult) -> str | None:
         """The run directory as seen from the report, or None where there is none."""

@@ -25,7 +25,7 @@ from deit_core.records import (
     SummaryRecord,
 )
 from deit_core.throughput_records import ThroughputRecord
-from reports.consistency import check_summary
+from reports.consistency import check_summary, check_throughput
 from reports.curves import Curve
 from reports.results import SweepResults, TrialResult
 
@@ -112,6 +112,8 @@ class _Reader:
         self._configs = {key: parse_run_config(value) for key, value in values["configs"].items()}
         self._environments = self._all(EnvRecord, values["environments"])
         self._throughputs = self._all(ThroughputRecord, values["throughputs"])
+        for why in filter(None, map(check_throughput, self._throughputs.values())):
+            raise ValueError(f"throughputs: {why}")
 
     def _all(self, kind: type[RecordT], values: Mapping[str, Any]) -> dict[str, RecordT]:
         return {key: kind.from_json(value, self._where) for key, value in values.items()}

@@ -3,34 +3,110 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deit_core.run_dir import write_atomic
+from reports.csv_files import results_csv, summary_csv
 from reports.errors import ReportError
-from reports.export import csv_text, json_text
-from reports.figures.draw import draw
+from reports.export import json_text
+from reports.figures.draw import Picture, draw, draw_pdf
 from reports.render_html import render_html
+from reports.render_latex import latex_tables
 from reports.render_markdown import render_markdown
 from reports.report import Report
 
+Files = dict[str, str | bytes]
 
-def write_report(report: Report, output: Path) -> Path:
-    """Write all files and return the path of the page, which is written last.
+
+def _html(report: Report, pictures: dict[str, Picture]) -> Files:
+    return {"index.html": render_html(report, pictures)}
+
+
+def _markdown(report: Report, pictures: dict[str, Picture]) -> Files:
+    return _svg(report, pictures) | {"report.md": render_markdown(report)}
+
+
+def _csv(report: Report, pictures: dict[str, Picture]) -> Files:
+    return {"results.csv": results_csv(report), "summary.csv": summary_csv(report)}
+
+
+def _json(report: Report, pictures: dict[str, Picture]) -> Files:
+    return {"results.json": json_text(report)}
+
+
+def _tex(report: Report, pictures: dict[str, Picture]) -> Files:
+    return {f"tables/{name}": text for name, text in latex_tables(report).items()}
+
+
+def _svg(report: Report, pictures: dict[str, Picture]) -> Files:
+    return {f"figures/{name}.svg": picture.standalone for name, picture in pictures.items()}
+
+
+def _pdf(report: Report, pictures: dict[str, Picture]) -> Files:
+    return {f"figures/{figure.name}.pdf": draw_pdf(figure) for figure in report.figures}
+
+
+_MAKERS: dict[str, Callable[[Report, dict[str, Picture]], Files]] = {
+    "json": _json,
+    "csv": _csv,
+    "tex": _tex,
+    "svg": _svg,
+    "pdf": _pdf,
+    "md": _markdown,
+    "html": _html,
+}
+"""In the order in which they are written: the page comes last, so whoever sees it sees all."""
+FORMATS = tuple(reversed(_MAKERS))
+"""`md` includes the figures it shows, figures/*.svg."""
+_DRAWN = {"html", "md", "svg"}
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """`html,md` as formats.
+
+    Raises:
+        ReportError: one of them is unknown, or there is none.
+    """
+    asked = [part.strip().lower() for part in text.split(",") if part.strip()]
+    unknown = [part for part in asked if part not in _MAKERS]
+    if unknown or not asked:
+        said = f"{unknown[0]!r} is no format" if unknown else "no format given"
+        raise ReportError(f"--format: {said}; valid: {','.join(FORMATS)}")
+    return tuple(name for name in _MAKERS if name in asked)
+
+
+def write_report(report: Report, output: Path, formats: Collection[str] = FORMATS) -> Path:
+    """Write the files of these formats and leave all others alone.
+
+    Returns:
+        The page, which is written last; without it the folder, or the only file.
 
     Raises:
         RunDirError: no permission, or no space left.
     """
-    pictures = {figure.name: draw(figure) for figure in report.figures}
-    files = {
-        "results.json": json_text(report),
-        "results.csv": csv_text(report),
-        **{f"figures/{name}.svg": picture.standalone for name, picture in pictures.items()},
-        "report.md": render_markdown(report),
-        "index.html": render_html(report, pictures),
-    }
-    for name, text in files.items():
-        write_atomic(output / name, text.encode())
-    return output / "index.html"
+    files: Files = {}
+    with _any_script():
+        drawn = _DRAWN & set(formats)
+        pictures = {figure.name: draw(figure) for figure in report.figures} if drawn else {}
+        for name, make in _MAKERS.items():
+            if name in formats:
+                files |= make(report, pictures)
+    for path, content in files.items():
+        write_atomic(output / path, content if isinstance(content, bytes) else content.encode())
+    if "html" in formats:
+        return output / "index.html"
+    return output / next(iter(files)) if len(files) == 1 else output
+
+
+@contextmanager
+def _any_script() -> Iterator[None]:
+    """Names may be in any script; a figure shows a box for a letter that its font lacks."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        yield
 
 
 def source_date_epoch() -> int | None:
@@ -42,7 +118,7 @@ def source_date_epoch() -> int | None:
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if not text:
         return None
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal()) or len(text) > 11:
         raise ReportError(
             f"SOURCE_DATE_EPOCH is {text!r}; give whole seconds since 1970, or unset it"
         )
