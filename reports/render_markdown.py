@@ -27,7 +27,7 @@ def render_markdown(report: Report) -> str:
         parts.append(escape(report.description))
     for section in report.sections:
         parts += [_heading(section), *_blocks(section.blocks)]
-    parts.append(f"Results as of {report.context.generated}.")
+    parts.append(f"Results as of {report.generated}.")
     return "\n\n".join(parts) + "\n"
 
 

@@ -12,6 +12,8 @@ from reports.document import Figure, Section, Table, figures_of, tables_of
 from reports.results import SweepResults
 from reports.sections.answer import answer_section, caveats_section
 from reports.sections.cost import cost_section
+from reports.sections.curves import curves_section
+from reports.sections.effects import effects_section
 from reports.sections.method import method_section, provenance_section
 from reports.sections.pareto import pareto_section
 from reports.sections.reference import reference_section
@@ -25,7 +27,9 @@ SECTIONS: tuple[Callable[[Context], Section | None], ...] = (
     caveats_section,
     variants_section,
     seeds_section,
+    curves_section,
     pareto_section,
+    effects_section,
     reference_section,
     failures_section,
     trials_section,
@@ -44,6 +48,25 @@ class Report:
     description: str
     sections: tuple[Section, ...]
     context: Context
+
+    @property
+    def generated(self) -> str:
+        """What the report is dated with, ISO 8601 UTC."""
+        return self.context.generated
+
+    @property
+    def progress(self) -> str:
+        """How much of what was planned has a result; nothing for a single run."""
+        sweep = self.context.sweep
+        if sweep.single_run:
+            return ""
+        finished = sum(trial.result is not None for trial in sweep.students)
+        return f"{finished:,} of {len(sweep.students):,} trials have a result."
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files beside the page that hold the same numbers."""
+        return ("results.csv", "results.json", "report.md")
 
     @property
     def figures(self) -> list[Figure]:
