@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from deit_core.bench.build_work import build_inference, build_training
 from deit_core.bench.conditions import attention_kernel, counted_macs
 from deit_core.bench.raw import RawRecord
 from deit_core.bench.search import BatchSizes, find_batch_sizes
 from deit_core.bench.stage import Stage
-from deit_core.bench.subject import Subject, build_inference, build_training, train_images
+from deit_core.bench.subject import Subject, train_images
 from deit_core.bench.watch import Watch
 from deit_core.bench.work import Work
 from deit_core.flops import BACKWARD, FLOPS_PER_MAC, student_cost

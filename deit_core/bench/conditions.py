@@ -36,9 +36,9 @@ def device_name(device: torch.device) -> str:
 
 
 def describe_precision(subject: Subject) -> str:
-    """The data type of parameters and of autocast."""
+    """The data type that autocast computes in; parameters are fp32 always."""
     precision = subject.config.train.precision
-    return "fp32" if precision == "fp32" else f"fp32 weights, {precision} autocast"
+    return "fp32" if precision == "fp32" else f"{precision} autocast"
 
 
 def gpu_state(device: torch.device) -> GpuState:

@@ -141,11 +141,13 @@ def test_size_and_arithmetic_are_the_models_own(
     assert record.parameters == sum(parameter.numel() for parameter in built.parameters())
 
 
+@pytest.mark.parametrize("trained", [True, False])
 def test_a_training_step_is_the_trainers_and_includes_the_teacher(
-    make_run: RunFactory, job: Job, monkeypatch: pytest.MonkeyPatch
+    make_run: RunFactory, job: Job, monkeypatch: pytest.MonkeyPatch, trained: bool
 ) -> None:
     teacher = make_run("teacher", **TEACHER)
-    job(teacher)
+    if trained:
+        job(teacher)
     named = teacher.path.rename(teacher.path.with_name("0123456789ab"))
     run = make_run("run", distill={"kind": "hard"}, teacher={"trial": named.name})
     alone = make_run("alone")
