@@ -7,7 +7,7 @@ from reports.document import Block, Figure, Paragraph, Section
 from reports.figures.accuracy import accuracy_plot
 from reports.main_table import main_table
 from reports.method import legend
-from reports.table import comparison_table, effect_table, seed_table
+from reports.table import comparison_table, seed_table
 
 
 def variants_section(context: Context) -> Section:
@@ -16,9 +16,6 @@ def variants_section(context: Context) -> Section:
         main_table(context.analysis, context.rounding),
         Paragraph(" ".join(legend(context.sweep, context.analysis)), "legend"),
     ]
-    effects = effect_table(context.analysis, context.rounding)
-    if effects:
-        blocks.append(effects)
     return Section("variants", "Result" if context.sweep.single_run else "Variants", tuple(blocks))
 
 
