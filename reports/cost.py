@@ -117,6 +117,8 @@ def account(sweep: SweepResults) -> CostAccount | None:
     rows: dict[str, CostRow] = {}
     for trial in begun:
         _add(rows.setdefault(_row_of(trial), CostRow()), trial, members)
+    for row in rows.values():  # an attempt in vain may have repeated steps as well
+        row.lost_hours = {u: min(lost, row.hours.get(u, 0.0)) for u, lost in row.lost_hours.items()}
     attempts = [attempt for trial in begun for attempt in trial.attempts]
     students = [trial for trial in begun if trial.planned.role == "student"]
     planned_at = _unix(sweep.plan.created_utc)
