@@ -6,6 +6,7 @@ compares like with like and nothing is extrapolated.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -80,17 +81,16 @@ def main_effects(
     if len(levels) < 2:
         return ()
     base = levels[0] if reference is None else reference
+    others = [level for level in levels if same_value(level) != same_value(base)]
     tables = _by_levels(groups, variants, (axis,))
     baselines = SettingIndex(tables.get((same_value(base),), {}), (axis,))
-    planned = []
-    for level in levels:
-        if same_value(level) != same_value(base):
-            rows = [
-                {name: 1.0} | _mean_of(baselines.alike(swept), -1.0)
-                for name, swept in tables.get((same_value(level),), {}).items()
-            ]
-            planned.append((level, *_average([row for row in rows if len(row) > 1], groups)))
-    kept = [(level, weights, count) for level, weights, count in planned if weights]
+    kept = []
+    for level in others:
+        of_level = tables.get((same_value(level),), {})
+        rows = [_pair(name, baselines.alike(swept)) for name, swept in of_level.items()]
+        weights, count = _average([row for row in rows if row], groups)
+        if weights:
+            kept.append((level, weights, count))
     intervals = _intervals([weights for _, weights, _ in kept], groups, found)
     effects = []
     for (level, weights, count), interval in zip(kept, intervals, strict=True):
@@ -119,36 +119,44 @@ def interactions(
     levels = [levels_of(variants, axis) for axis in axes]
     if min(map(len, levels)) < 2:
         return ()
-    base = tuple(
-        own[0] if given is None else given for own, given in zip(levels, references, strict=True)
-    )
+    first, second = references
+    base = (levels[0][0] if first is None else first, levels[1][0] if second is None else second)
+    kept = _planned(groups, variants, axes, levels, base)
+    intervals = _intervals([weights for _, weights, _ in kept], groups, found)
+    interactions_found = []
+    for (both, weights, count), interval in zip(kept, intervals, strict=True):
+        delta = value_of(groups, weights)
+        word = _synergy(delta, interval)
+        interactions_found.append(Interaction(axes, both, base, delta, interval, word, count))
+    return tuple(interactions_found)
+
+
+def _planned(
+    groups: Groups,
+    variants: Mapping[str, Swept],
+    axes: tuple[str, str],
+    levels: Sequence[Sequence[Any]],
+    base: tuple[Any, Any],
+) -> list[tuple[tuple[Any, Any], dict[str, float], int]]:
+    """Each pair of levels with all four corners: its weights, and in how many settings."""
     tables = _by_levels(groups, variants, axes)
     indices = {corner: SettingIndex(table, axes) for corner, table in tables.items()}
-    keys = [same_value(value) for value in base]
+    unchanged = (same_value(base[0]), same_value(base[1]))
     kept = []
-    for first in levels[0]:
-        for second in levels[1]:
-            pair = (same_value(first), same_value(second))
-            if pair[0] == keys[0] or pair[1] == keys[1]:
-                continue
-            corners = [(pair[0], keys[1]), (keys[0], pair[1]), (keys[0], keys[1])]
-            if not all(corner in indices for corner in corners):
-                continue
-            rows = [
-                _corners(name, [indices[corner].alike(swept) for corner in corners])
-                for name, swept in tables.get(pair, {}).items()
-            ]
-            weights, count = _average([row for row in rows if row], groups)
-            if weights:
-                kept.append(((first, second), weights, count))
-    intervals = _intervals([weights for _, weights, _ in kept], groups, found)
-    return tuple(
-        Interaction(
-            axes, both, (base[0], base[1]), delta := value_of(groups, weights), interval,
-            _synergy(delta, interval), count,
-        )
-        for (both, weights, count), interval in zip(kept, intervals, strict=True)
-    )  # fmt: skip
+    for both in itertools.product(*levels):
+        pair = (same_value(both[0]), same_value(both[1]))
+        corners = [(pair[0], unchanged[1]), (unchanged[0], pair[1]), unchanged]
+        changes = pair[0] != unchanged[0] and pair[1] != unchanged[1]
+        if not changes or not all(corner in indices for corner in corners):
+            continue
+        rows = [
+            _corners(name, [indices[corner].alike(swept) for corner in corners])
+            for name, swept in tables.get(pair, {}).items()
+        ]
+        weights, count = _average([row for row in rows if row], groups)
+        if weights:
+            kept.append(((both[0], both[1]), weights, count))
+    return kept
 
 
 def _by_levels(
@@ -165,6 +173,11 @@ def _by_levels(
 
 def _mean_of(names: Sequence[str], sign: float) -> dict[str, float]:
     return {name: sign / len(names) for name in names}
+
+
+def _pair(name: str, references: Sequence[str]) -> dict[str, float]:
+    """Weights of a variant minus its references in one setting; empty where there is none."""
+    return {name: 1.0} | _mean_of(references, -1.0) if references else {}
 
 
 def _corners(name: str, others: Sequence[Sequence[str]]) -> dict[str, float]:
