@@ -14,6 +14,7 @@ from reports.sections.answer import answer_section, caveats_section
 from reports.sections.cost import cost_section
 from reports.sections.curves import curves_section
 from reports.sections.effects import effects_section
+from reports.sections.heads import heads_section
 from reports.sections.method import method_section, provenance_section
 from reports.sections.pareto import pareto_section
 from reports.sections.reference import reference_section
@@ -28,6 +29,7 @@ SECTIONS: tuple[Callable[[Context], Section | None], ...] = (
     variants_section,
     seeds_section,
     curves_section,
+    heads_section,
     pareto_section,
     effects_section,
     reference_section,

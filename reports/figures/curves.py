@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.line_names import label_ends, shorten
+from reports.figures.line_names import Dashes, label_ends, shorten
 from reports.figures.style import DASHES, GRID, STYLES
 from reports.learning import MOST_SEEDS, Band, End, SeedCurve, Values
 
@@ -48,13 +48,13 @@ class CurvesPlot:
         axes.set_ylabel("val top-1 (%)")
         axes.grid(color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=8))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
         for index, line in enumerate(self.lines):
             _draw(axes, line, index)
         axes.set_xlim(left=0)
         axes.set_ylim(axes.get_ylim())
         ends = [
-            (float(line.band.mean[-1]), line.label, _look(index)[0])
+            (float(line.band.mean[-1]), line.label, *_look(index))
             for index, line in enumerate(self.lines)
         ]
         label_ends(axes, ends, _HEIGHT - 0.8)
@@ -76,7 +76,7 @@ class CurvesPlot:
         return frozenset(s.end for line in self.lines for s, _ in line.seeds) - {"completed"}
 
 
-def _look(index: int) -> tuple[str, str | tuple[int, tuple[int, ...]]]:
+def _look(index: int) -> tuple[str, Dashes]:
     """Colour and dashes: after the colours, the same again with other dashes."""
     colour = STYLES[index % len(STYLES)][0]
     return colour, DASHES[index // len(STYLES) % len(DASHES)]

@@ -9,6 +9,10 @@ from matplotlib.axes import Axes
 LONGEST = 44
 """Characters of a name in a picture; tooltips and tables have the whole."""
 
+Dashes = str | tuple[int, tuple[int, ...]]
+LineEnd = tuple[float, str, str, Dashes]
+"""Height in data units, name, colour and dashes."""
+
 
 def shorten(text: str, most: int = LONGEST) -> str:
     """The text, or its beginning and an ellipsis."""
@@ -34,18 +38,18 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
     return places
 
 
-def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], height_inches: float) -> None:
+def label_ends(axes: Axes, ends: Sequence[LineEnd], height_inches: float) -> None:
     """Write names right of the axes, at the heights of the lines' ends; set the limits before.
 
     Args:
         axes: where.
-        ends: height in data units, name and colour of each.
+        ends: of each line.
         height_inches: of the axes, about.
     """
     low, high = axes.get_ylim()
-    gap = (high - low) * 0.17 / height_inches
+    gap = (high - low) * 0.2 / height_inches
     places = spread([end[0] for end in ends], gap)
-    for (height, name, colour), place in zip(ends, places, strict=True):
+    for (height, name, colour, dashes), place in zip(ends, places, strict=True):
         axes.annotate(
             shorten(name),
             xy=(1.0, height),
@@ -54,6 +58,12 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], height_inches
             textcoords=axes.get_yaxis_transform(),
             va="center",
             fontsize=9,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 1.2, "shrinkA": 1},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 1.4,
+                "shrinkA": 1,
+                "linestyle": dashes,
+            },
             annotation_clip=False,
         )
