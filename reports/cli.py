@@ -9,13 +9,16 @@ from typing import Annotated
 import typer
 
 from deit_core.errors import UserError
+from reports.commands.diff import diff
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(
     epilog="Exit codes: 0 the report is written; 2 something cannot be used, read or written; "
-    "130 stopped with Ctrl-C."
+    "4 worse than published (with --fail-on-regression); 130 stopped with Ctrl-C. "
+    "Further commands: `deit-report diff A B` compares two sweeps, `deit-report import` takes in "
+    "runs of other programs; a folder of such a name is ./diff."
 )
 def report(  # noqa: PLR0913, PLR0917 - one argument for each option
     path: Annotated[
@@ -56,6 +59,21 @@ def report(  # noqa: PLR0913, PLR0917 - one argument for each option
             show_default=False,
         ),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Published results to set beside: `deit`, `cait`, or a JSON or CSV file.",
+            show_default=False,
+        ),
+    ] = None,
+    fail_on_regression: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-regression",
+            help="Exit with code 4 when a mean is below the published number beyond chance.",
+        ),
+    ] = False,
     opens: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
     watch: Annotated[
         bool,
@@ -70,18 +88,32 @@ def report(  # noqa: PLR0913, PLR0917 - one argument for each option
     Works at any time: trials that are missing, running or failed are shown as such.
     """
     from reports.commands.compile import Request, compile_once
+    from reports.commands.regression import fail_if_below
     from reports.commands.watch import compile_until_ended
 
-    request = Request(path, results, output, formats, baseline, opens)
-    if watch:
-        compile_until_ended(request, every)
-    else:
-        compile_once(request)
+    request = Request(path, results, output, formats, baseline, opens, reference)
+    compiled = compile_until_ended(request, every) if watch else compile_once(request)
+    if fail_on_regression:
+        fail_if_below(compiled)
+
+
+tools = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+"""Commands beside the report itself, which is what a path as the first word asks for."""
+_TOOLS = {"diff": diff}
+for _name, _command in _TOOLS.items():
+    tools.command(_name)(_command)
+
+
+@tools.callback()
+def _together() -> None:
+    """Compare sweeps, and take in runs of other programs."""
 
 
 def main() -> None:
     """Entry point: user errors are one line on stderr and exit code 2."""
     try:
+        if sys.argv[1:2] and sys.argv[1] in _TOOLS:
+            tools(prog_name="deit-report")
         app()
     except UserError as error:
         typer.echo(f"error: {error}", err=True)

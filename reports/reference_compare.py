@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from reports import stats
 from reports.analysis import Analysis
-from reports.reference import PublishedModel, Reference, load_reference, parse_reference
+from reports.reference import PublishedModel, Reference, parse_reference
 from reports.reference_fields import settings_of
 from reports.reference_match import Match, Measured, match_variant
 from reports.results import SweepResults, TrialResult
@@ -79,19 +79,14 @@ class ReferenceComparison:
         return tuple(row for row in self.rows if row.word == "below")
 
 
-def with_reference(sweep: SweepResults, wanted: str | None) -> SweepResults:
-    """The sweep with a reference to set beside it; it replaces the one it has.
+def with_reference(sweep: SweepResults, content: Mapping[str, Any] | None) -> SweepResults:
+    """The sweep with a reference (`load_reference`) to set beside it, in place of the one it has.
 
-    Args:
-        sweep: the results.
-        wanted: `deit`, `cait` or a file; None leaves the sweep as it is.
-
-    Raises:
-        ReportError: there is no such reference, or it is damaged.
+    None leaves the sweep as it is.
     """
-    if wanted is None:
+    if content is None:
         return sweep
-    return replace(sweep, extra={**sweep.extra, EXTRA_KEY: load_reference(wanted)})
+    return replace(sweep, extra={**sweep.extra, EXTRA_KEY: content})
 
 
 def reference_of(sweep: SweepResults) -> Reference | None:

@@ -16,15 +16,20 @@ from reports.report import Report
 def print_report(report: Report, console: Console) -> None:
     """Print the answer, the caveats and the main table."""
     context = report.context
-    table = _rich_table(main_table(context.analysis, context.rounding))
-    if not console.is_terminal:  # a pipe has no width to wrap at
-        widest = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-        console.width = max(console.width, widest)
     console.print(Text(" ".join(context.answer)), soft_wrap=not console.is_terminal)
     console.print()
-    console.print(table)
+    print_table(main_table(context.analysis, context.rounding), console)
     for caveat in find_caveats(context.sweep, context.analysis):
         console.print(Text(f"caveat: {caveat.text}"), soft_wrap=not console.is_terminal)
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print one table, at its full width where nothing is a terminal's."""
+    shown = _rich_table(table)
+    if not console.is_terminal:  # a pipe has no width to wrap at
+        widest = Measurement.get(console, console.options.update(max_width=10_000), shown).maximum
+        console.width = max(console.width, widest)
+    console.print(shown)
 
 
 def _rich_table(table: Table) -> RichTable:

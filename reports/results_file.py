@@ -10,6 +10,7 @@ from deit_core.errors import SchemaError
 from reports.context import Options
 from reports.errors import ReportError
 from reports.export import RESULTS_SCHEMA_VERSION
+from reports.load import load_sweep, resolve_sweep
 from reports.results import SweepResults
 from reports.store import read_input
 from reports.strict_json import decode
@@ -39,6 +40,19 @@ def read_results(path: Path) -> tuple[SweepResults, Options]:
         return read_input(values.get("input"), str(path)), _options(values.get("options"))
     except (SchemaError, TypeError) as error:
         raise ReportError(str(error)) from None
+
+
+def read_any(path: Path) -> SweepResults:
+    """The results in a sweep folder, in a report's folder, or in a results.json.
+
+    Raises:
+        ReportError: it is none of these.
+    """
+    if path.is_file():
+        return read_results(path)[0]
+    if (path / "results.json").is_file() and not (path / "plan.json").exists():
+        return read_results(path / "results.json")[0]
+    return load_sweep(resolve_sweep(path))
 
 
 def _decoded(path: Path) -> Any:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import webbrowser
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from reports.context import Options
 from reports.errors import ReportError
 from reports.load import load_sweep, resolve_sweep
+from reports.reference import load_reference
+from reports.reference_compare import with_reference
 from reports.report import Report, compile_report
 from reports.results import SweepResults
 from reports.results_file import read_results
@@ -33,6 +37,8 @@ class Request:
     baseline: str | None = None
     opens: bool = False
     """Whether a browser is to show the page."""
+    reference: str | None = None
+    """Published results to set beside: `deit`, `cait` or a file."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +51,12 @@ class Job:
     formats: tuple[str, ...]
     options: Options
     opens: bool
+    reference: Mapping[str, Any] | None = None
+    """Published results, as read; None: those that a results.json brings, if any."""
 
     def write(self, sweep: SweepResults) -> tuple[Report, Path]:
         """Compile and write; returns the report, and what to look at. Raises UserError."""
-        report = compile_report(sweep, self.options)
+        report = compile_report(with_reference(sweep, self.reference), self.options)
         return report, write_report(report, self.target, self.formats)
 
 
@@ -65,18 +73,19 @@ def prepare(request: Request) -> Job:
         raise ReportError("--open shows the page: add html to --format")
     # In a home that cannot be written matplotlib logs where it keeps its cache instead.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    options = Options(baseline=request.baseline, source_date_epoch=source_date_epoch())
+    reference = None if request.reference is None else load_reference(request.reference)
+    options = Options(request.baseline, source_date_epoch(), request.reference)
     output = Path(os.path.abspath(request.output)) if request.output else None
     if request.results is not None:
         target = output or Path(os.path.abspath(request.results)).parent
-        return Job(None, target, formats, options, request.opens)
+        return Job(None, target, formats, options, request.opens, reference)
     folder = resolve_sweep(request.path)
     typer.echo(f"sweep folder: {folder}")
-    return Job(folder, output or folder / "report", formats, options, request.opens)
+    return Job(folder, output or folder / "report", formats, options, request.opens, reference)
 
 
-def compile_once(request: Request) -> None:
-    """Read, compile, write, and print the answer.
+def compile_once(request: Request) -> Report:
+    """Read, compile, write, and print the answer; returns the report.
 
     Raises:
         UserError: something of it cannot be used, read or written.
@@ -97,6 +106,7 @@ def compile_once(request: Request) -> None:
     typer.echo(f"report: {index}")
     if job.opens:
         show(index)
+    return report
 
 
 def _overridden(kept: Options, asked: Options) -> Options:

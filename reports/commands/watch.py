@@ -12,6 +12,7 @@ from reports.commands.compile import Job, Request, prepare, show
 from reports.errors import ReportError
 from reports.load import load_sweep
 from reports.load_trial import TrialReader
+from reports.report import Report
 from reports.results import SweepResults
 from reports.text import count
 
@@ -21,13 +22,16 @@ _LEAST_PAUSE_S = 1.0
 
 def compile_until_ended(
     request: Request, every_s: float, wait: Callable[[float], None] = time.sleep
-) -> None:
+) -> Report:
     """Compile whenever something has changed; only what has changed is read again.
 
     Args:
         request: what to compile.
         every_s: seconds between two looks at the folder.
         wait: sleeps; tests change the sweep meanwhile.
+
+    Returns:
+        The last report.
 
     Raises:
         UserError: something of it cannot be used, read or written.
@@ -44,11 +48,11 @@ def compile_until_ended(
             began = time.monotonic()
             sweep = load_sweep(job.folder, job.target, reader)
             if sweep != before:
-                _compile(job, sweep, first=before is None)
+                report = _compile(job, sweep, first=before is None)
                 before = sweep
             if has_ended(sweep):
                 typer.echo("all of it has ended")
-                return
+                return report
             # A large sweep takes a while to read and draw: never spend most of the time on it.
             wait(max(every_s, _LEAST_PAUSE_S, time.monotonic() - began))
     except KeyboardInterrupt:
@@ -56,8 +60,8 @@ def compile_until_ended(
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def _compile(job: Job, sweep: SweepResults, *, first: bool) -> None:
-    _, index = job.write(sweep)
+def _compile(job: Job, sweep: SweepResults, *, first: bool) -> Report:
+    report, index = job.write(sweep)
     states = [trial.state for trial in sweep.trials]
     ended = count(len(states) - sweep.unfinished, "trial")
     partial = "partial report" if sweep.unfinished else "report"
@@ -67,6 +71,7 @@ def _compile(job: Job, sweep: SweepResults, *, first: bool) -> None:
     )
     if first and job.opens:
         show(index)
+    return report
 
 
 def has_ended(sweep: SweepResults) -> bool:

@@ -46,7 +46,7 @@ def variant(
 
 
 def report(writer: SweepWriter, reference: str = "deit") -> Report:
-    sweep = with_reference(load_sweep(writer.finish()), reference)
+    sweep = with_reference(load_sweep(writer.finish()), load_reference(reference))
     return compile_report(sweep, Options(reference=reference))
 
 
