@@ -10,7 +10,9 @@ from reports.answer import answer
 from reports.context import Context, Options
 from reports.document import Figure, Section, Table, figures_of, tables_of
 from reports.results import SweepResults
+from reports.sections.agreement import agreement_section
 from reports.sections.answer import answer_section, caveats_section
+from reports.sections.batch_sweep import throughput_section
 from reports.sections.cost import cost_section
 from reports.sections.curves import curves_section
 from reports.sections.effects import effects_section
@@ -28,10 +30,12 @@ SECTIONS: tuple[Callable[[Context], Section | None], ...] = (
     caveats_section,
     variants_section,
     seeds_section,
-    curves_section,
-    heads_section,
     pareto_section,
     effects_section,
+    curves_section,
+    heads_section,
+    agreement_section,
+    throughput_section,
     reference_section,
     failures_section,
     trials_section,
