@@ -82,7 +82,8 @@ def _newcombe(both: int, only_first: int, only_second: int, neither: int) -> Int
     difference = (only_first - only_second) / n
     below = _combined(p1 - low1, high2 - p2, phi)
     above = _combined(high1 - p1, p2 - low2, phi)
-    return Interval(100 * (difference - below), 100 * (difference + above))
+    low, high = max(-1.0, difference - below), min(1.0, difference + above)  # but for rounding
+    return Interval(100 * low, 100 * high)
 
 
 def _combined(one: float, other: float, phi: float) -> float:
