@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("deit_core", "launcher", "reports")
-SUFFIXES = {".py", ".j2", ".css"}
+SUFFIXES = {".py", ".j2", ".css", ".js"}
 
 
 def expected_files() -> set[str]:
