@@ -6,6 +6,7 @@ from sweeps_for_tests import hold, runs_of, sweep_once, wait_for, write_sweep
 
 from deit_core.run_dir import RunDir
 from launcher.bench.bench_dir import bench_folder, bench_runs, read_bench
+from launcher.observe import read_trial_job
 from launcher.reconcile import preview
 
 AXES = "model.depth: [1, 2]"
@@ -34,6 +35,8 @@ def test_models_are_measured_once_after_all_trials_ended(runs, local, tmp_path):
     file = write_benched(tmp_path, seeds="[0, 1]", axes=AXES)
     outcome = hold(runs, file, local, gate)
     (run,) = bench_runs(outcome.sweep_dir)
+    queued = local.queue.read(read_trial_job(run).tag)
+    assert set(queued.after_any) == {str(trial.path) for trial in runs_of(outcome)}
     assert sweep_once(runs, file, local).benches == ()
     gate.touch()
     wait_for(outcome)
@@ -199,6 +202,7 @@ def test_other_jobs_do_not_run_beside(runs, local, tmp_path):
     file = write_benched(tmp_path, "{when: alone}", seeds="[0]")
     outcome, run = held_bench(runs, local, file, gate=str(gate))
     until(lambda: run.read_status().state == "running")
+    assert local.queue.read(read_trial_job(run).tag).cpus == local.capacity().cpus == 2
     other = sweep_once(runs, write_sweep(tmp_path, name="other", seeds="[5]"), local)
     gate.touch()
     wait_for(other)
