@@ -59,6 +59,7 @@ def measure_group(
                 gpu = gpu_state(entry.subject.device)  # while it is still at its working clock
                 seen = Seen(gpu, load, entry.peak_tflops, entry.attention)
                 entry.raw.conditions = conditions(entry.subject, seen)
+    watch.tick()  # the signal that stops a job may have ended a compiler, and so failed a model
     return records
 
 

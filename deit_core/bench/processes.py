@@ -50,6 +50,7 @@ def _in_fresh_process(
         records: list[RawRecord] = here.recv()
     except EOFError:
         process.join()
+        watch.tick()
         raise LostProcessError(
             f"a measuring process ended with exit code {process.exitcode} and no answer; "
             f"its own messages say why"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
 
 from deit_core.bench.rounds import Block
 from deit_core.errors import UserError
 from deit_core.throughput_records import BenchConditions, Quantity
+
+_LONGEST = 300
+"""Characters of an error; a compiler's are pages long."""
 
 
 @dataclass(frozen=True)
@@ -54,4 +58,4 @@ class RawRecord:
         if not isinstance(error, UserError):
             text = f"{type(error).__name__}: {text}" if text else type(error).__name__
             self.crashed = True
-        self.notes.append(f"{what}: {text}")
+        self.notes.append(f"{what}: {textwrap.shorten(text, _LONGEST, placeholder=' ...')}")

@@ -183,8 +183,9 @@ def test_the_loader_feeds_whole_batches(make_run: RunFactory, job: Job) -> None:
     wide = make_run("wide", model={"embed_dim": 32}, data={"workers": 1})
     targets = [target_of("narrow", run), target_of("wide", wide)]
     quantities = ("training", "training_with_data")
-    job(order(make_run("bench"), targets, quantities=quantities, fixed_batch_size=128,
-              largest_batch_size=128))  # fmt: skip
+    sizes = {"fixed_batch_size": 128, "largest_batch_size": 128}
+    bench = make_run("bench")
+    job(order(bench, targets, quantities=quantities, blocks=1, timed_iterations=1, **sizes))
     speed = record_of(run).speed("training_with_data")
     assert speed is not None
     assert speed.fixed is not None
@@ -376,6 +377,21 @@ def test_a_stop_ends_it_and_the_next_job_goes_on(
     printed = job(bench).stdout.splitlines()
     assert printed[0] == "first: already measured"
     assert record_of(second).error is None
+
+
+def test_what_a_stop_signal_breaks_is_no_failure(
+    make_run: RunFactory, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scheduler signals compilers, too."""
+
+    def broken_by_the_signal(self: InferenceWork) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("the compiler was killed")
+
+    monkeypatch.setattr(InferenceWork, "step", broken_by_the_signal)
+    run, bench = make_run("run"), make_run("bench")
+    job(order(bench, [target_of("it", run)], quantities=("inference",)), check=85)
+    assert_stopped(run, bench, 0, 1)
 
 
 def test_a_stop_reaches_the_measuring_process(make_run: RunFactory) -> None:
