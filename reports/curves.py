@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn, cast
 
-from reports.strict_json import decode
+from reports.strict_json import LARGEST
 
 FIELDS = (
     "epoch", "step", "unix_s", "train_loss", "val_top1", "val_top1_cls", "val_top1_dist",
@@ -76,24 +78,36 @@ def read_curve(path: Path, most: int) -> tuple[Curve | None, int]:
     lines.pop()  # empty, or torn
     wanted = [line for line in lines if _MARK in line]
     # Lines of other kinds are not parsed, so of them only what is plainly no JSON object counts.
-    damaged = sum(
-        bool(line.strip()) and not (line.startswith(b"{") and line.rstrip().endswith(b"}"))
-        for line in lines
-        if _MARK not in line
-    )
-    rows = []
-    for line in _thin(wanted, most):
-        try:
-            row = decode(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            damaged += 1
-        elif row.get("kind") == "eval":
-            rows.append(row)
+    damaged = sum(_is_torn(line) for line in lines if _MARK not in line)
+    decoded = _decode_lines(_thin(wanted, most))
+    damaged += sum(not isinstance(row, dict) for row in decoded)
+    rows = [row for row in decoded if isinstance(row, dict) and row.get("kind") == "eval"]
     kept = [name for name in FIELDS if any(name in row for row in rows)]
-    columns = {name: array("d", (_number(row.get(name)) for row in rows)) for name in kept}
+    columns = {name: _column([row.get(name) for row in rows]) for name in kept}
     return (Curve(columns) if rows else None), damaged
+
+
+def _is_torn(line: bytes) -> bool:
+    whole = line.startswith(b"{") and line.rstrip().endswith(b"}") and line.isascii()
+    return not whole and bool(line.strip())
+
+
+def _decode_lines(lines: Sequence[bytes]) -> list[Any]:
+    """The value of each line; None for one that cannot be read."""
+    try:  # all at once, which takes half the time
+        values = _DECODER.decode(f"[{b','.join(lines).decode()}]")
+    except (ValueError, RecursionError):
+        values = None
+    if isinstance(values, list) and len(values) == len(lines):
+        return values
+    return [_decode_line(line) for line in lines]
+
+
+def _decode_line(line: bytes) -> Any:
+    try:
+        return _DECODER.decode(line.decode())
+    except (ValueError, RecursionError):
+        return None
 
 
 def _thin(lines: Sequence[bytes], most: int) -> Sequence[bytes]:
@@ -103,8 +117,24 @@ def _thin(lines: Sequence[bytes], most: int) -> Sequence[bytes]:
     return [lines[round(last * index / (most - 1))] for index in range(most)]
 
 
+def _column(values: Sequence[object]) -> array[float]:
+    """Numbers; NaN for all that is no plausible one."""
+    if {type(value) for value in values} <= {int, float}:
+        numbers = cast("Sequence[float]", values)
+        if min(numbers, default=0) >= -LARGEST and max(numbers, default=0) <= LARGEST:
+            return array("d", numbers)
+    return array("d", map(_number, values))
+
+
 def _number(value: object) -> float:
-    """NaN for all that is no finite number."""
+    """NaN for all that is no plausible number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
-    return float(value) if math.isfinite(value) else math.nan
+    return float(value) if -LARGEST <= value <= LARGEST else math.nan
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)

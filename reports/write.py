@@ -12,7 +12,7 @@ from deit_core.run_dir import write_atomic
 from reports.csv_files import results_csv, summary_csv
 from reports.errors import ReportError
 from reports.export import json_text
-from reports.figures.draw import Picture, draw, draw_pdf
+from reports.figures.draw import Picture, draw
 from reports.render_html import render_html
 from reports.render_latex import latex_tables
 from reports.render_markdown import render_markdown
@@ -46,7 +46,7 @@ def _svg(report: Report, pictures: dict[str, Picture]) -> Files:
 
 
 def _pdf(report: Report, pictures: dict[str, Picture]) -> Files:
-    return {f"figures/{figure.name}.pdf": draw_pdf(figure) for figure in report.figures}
+    return {f"figures/{name}.pdf": picture.pdf or b"" for name, picture in pictures.items()}
 
 
 _MAKERS: dict[str, Callable[[Report, dict[str, Picture]], Files]] = {
@@ -61,7 +61,7 @@ _MAKERS: dict[str, Callable[[Report, dict[str, Picture]], Files]] = {
 """In the order in which they are written: the page comes last, so whoever sees it sees all."""
 FORMATS = tuple(reversed(_MAKERS))
 """`md` includes the figures it shows, figures/*.svg."""
-_DRAWN = {"html", "md", "svg"}
+_DRAWN = {"html", "md", "svg", "pdf"}
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -89,8 +89,8 @@ def write_report(report: Report, output: Path, formats: Collection[str] = FORMAT
     """
     files: Files = {}
     with _any_script():
-        drawn = _DRAWN & set(formats)
-        pictures = {figure.name: draw(figure) for figure in report.figures} if drawn else {}
+        figures = report.figures if _DRAWN & set(formats) else []
+        pictures = {one.name: draw(one, pdf="pdf" in formats) for one in figures}
         for name, make in _MAKERS.items():
             if name in formats:
                 files |= make(report, pictures)

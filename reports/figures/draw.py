@@ -31,11 +31,20 @@ class Picture:
     """An SVG document with a white background."""
     inline: str
     """An <svg> element for a page: no namespaces, the page's text colour, width by the page."""
+    pdf: bytes | None
+    """The same drawing for papers, where it was asked for."""
 
 
-def draw(figure: Figure) -> Picture:
-    """Draw a figure as SVG."""
-    root = _annotate(_svg(figure), figure)
+def draw(figure: Figure, *, pdf: bool = False) -> Picture:
+    """Draw a figure as SVG, and as PDF where that is asked for."""
+    with rc_context():
+        set_style()
+        canvas = _painted(figure)
+        svg = _svg(figure, canvas)
+        canvas.patch.set_visible(True)
+        canvas.set_layout_engine("none")  # it was laid out for the SVG
+        as_pdf = _pdf(figure, canvas) if pdf else None
+    root = _annotate(svg, figure)
     inline = ElementTree.Element(root.tag, dict(root.attrib))
     inline.extend(root)
     for size in ("width", "height"):
@@ -49,26 +58,21 @@ def draw(figure: Figure) -> Picture:
         .replace(f' xmlns="{_SVG}"', "")
         .replace(f' xmlns:xlink="{_XLINK}"', "")
         .replace("xlink:href", "href"),
+        as_pdf,
     )
 
 
-def draw_pdf(figure: Figure) -> bytes:
-    """The same drawing for papers."""
+def _pdf(figure: Figure, canvas: Canvas) -> bytes:
     metadata = {"CreationDate": None, "ModDate": None, "Title": figure.title}
     buffer = io.BytesIO()
-    with rc_context():
-        set_style()
-        _painted(figure).savefig(buffer, format="pdf", metadata=metadata)
+    canvas.savefig(buffer, format="pdf", metadata=metadata)
     return buffer.getvalue()
 
 
-def _svg(figure: Figure) -> ElementTree.Element:
+def _svg(figure: Figure, canvas: Canvas) -> ElementTree.Element:
     buffer = io.BytesIO()
-    with rc_context():
-        set_style()
-        canvas = _painted(figure)
-        canvas.patch.set_visible(False)
-        canvas.savefig(buffer, format="svg", metadata={"Date": None})
+    canvas.patch.set_visible(False)
+    canvas.savefig(buffer, format="svg", metadata={"Date": None})
     root = ElementTree.fromstring(buffer.getvalue())
     _make_ids_unique(root, figure.name)
     return root
