@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from reports.analysis import Analysis, Comparison, Effect, VariantResult
 from reports.results import SweepResults, TrialResult
+from reports.search_answer import search_answer
+from reports.speed_answer import speed_sentences
 from reports.stats import Interval
 from reports.text import Rounding, count, listing
 from reports.variants import KIND
@@ -19,6 +21,8 @@ _KIND_WORDS = {"none": "no distillation", "hard": "hard distillation", "soft": "
 def answer(sweep: SweepResults, analysis: Analysis, rounding: Rounding) -> tuple[str, ...]:
     """The sentences of the answer, most important first."""
     best = analysis.best
+    if found := search_answer(sweep):
+        return found
     if best is None:
         return (_nothing_yet(sweep),)
     if sweep.single_run:
@@ -28,7 +32,8 @@ def answer(sweep: SweepResults, analysis: Analysis, rounding: Rounding) -> tuple
     else:
         body = _about_variants(analysis, best, rounding)
     evidence = "" if sweep.single_run else _evidence(analysis)
-    rest = (_lost(sweep), evidence, _teacher(sweep, rounding))
+    speed = speed_sentences(analysis, rounding)
+    rest = (*speed, _lost(sweep), evidence, _teacher(sweep, rounding))
     sentences = [_open(sweep), *body, *rest]
     return tuple(sentence for sentence in sentences if sentence)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from deit_core.records import EnvRecord
 from reports.analysis import Analysis, VariantResult
 from reports.results import SweepResults, TrialResult
+from reports.speed_caveats import SPEED_RULES
 from reports.stats import BARTLETT_LEVEL, sampling_half_width
 from reports.text import count, listing
 from reports.variants import KIND
@@ -71,6 +72,8 @@ def _baseline_absent(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
             "distillation helps."
         )
     baseline = analysis.baseline
+    if sweep.search is not None and not baseline.groups:
+        return  # a search compares nothing unless it is asked to
     idle = [g for g in baseline.groups if not analysis.results[g].n]
     if idle:
         names = listing([analysis.results[group].variant.label for group in idle])
@@ -225,4 +228,5 @@ _RULES: tuple[Callable[[SweepResults, Analysis], Iterator[str]], ...] = (
     _small_val,
     _small_data,
     _best_of_many,
+    *SPEED_RULES,
 )

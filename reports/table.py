@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from reports.analysis import Analysis, Comparison, Effect
 from reports.document import Cell, Column, Table
-from reports.main_table import HEADS
+from reports.main_table import HEADS, MOST_ROWS
 from reports.results import SweepResults, TrialResult
+from reports.same_images import SeedComparison, compare_images
 from reports.text import NOTHING, Rounding, duration
 
 
@@ -27,6 +28,42 @@ def comparison_table(analysis: Analysis, rounding: Rounding) -> Table | None:
         tuple(Column(title, title in numbers) for title in (*names, *numbers)),
         tuple(rows),
         name="seed_by_seed",
+    )
+
+
+def same_images_table(analysis: Analysis) -> Table | None:
+    """Single seeds against their baseline, image by image; None where no records allow it."""
+    rows = []
+    for result in analysis.ranked:
+        comparison = analysis.comparisons.get(result.variant.group_id)
+        if comparison is None or comparison.interval is not None:
+            continue
+        base = analysis.results[comparison.baseline_id].variant
+        for one in compare_images(result.variant, base).seeds:
+            rows.append(_same_images_row(result.variant.label, base.label, one))
+    if not rows:
+        return None
+    titles = (
+        "variant", "compared with", "seed", "difference", "95 % interval", "only the variant right",
+        "only the other right", "McNemar p",
+    )  # fmt: skip
+    columns = tuple(Column(title, number > 1) for number, title in enumerate(titles))
+    caption = "Single seeds on the same val images: two checkpoints, not two methods"
+    return Table(caption, columns, tuple(rows[:MOST_ROWS]), row_headers=2, name="same_images")
+
+
+def _same_images_row(label: str, base: str, one: SeedComparison) -> tuple[Cell, ...]:
+    test = one.test
+    shown = Rounding.from_uncertainty([test.interval.half_width])
+    return (
+        Cell(label),
+        Cell(base),
+        Cell(str(one.seed), value=one.seed),
+        Cell(shown.signed(test.difference), value=test.difference),
+        Cell(shown.span(test.interval), value=test.interval.low),
+        Cell(f"{test.only_first:,}", value=test.only_first),
+        Cell(f"{test.only_second:,}", value=test.only_second),
+        Cell(f"{one.adjusted_p:.2g}", value=one.adjusted_p),
     )
 
 

@@ -9,9 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from reports.figures.line_names import shorten, spread
 from reports.figures.style import GRID, INK, style_of
 
-_LONGEST_NAME = 30
+_LONGEST = 60
+_NAME_HEIGHT = 0.062
+"""Of a name and the space around it, as a share of the axes."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ class BatchPlot:
     """Whether y is; images/s of models differ by factors."""
 
     def size(self) -> tuple[float, float]:
-        """Inches."""
-        return 8.0, 4.2
+        """Inches: 5 for the axes, and what the longest name needs."""
+        longest = max(len(shorten(line.name, _LONGEST)) for line in self.lines)
+        return max(8.0, 5.5 + 0.08 * longest), 4.2
 
     def paint(self, canvas: Canvas) -> None:
         """Draw a line for each model."""
@@ -73,33 +77,21 @@ def _frame(axes: Axes, plot: BatchPlot) -> None:
 
 
 def _draw_names(axes: Axes, plot: BatchPlot) -> None:
-    """At the right edge, in the order of the line ends, apart from each other."""
-    ends = sorted(plot.lines, key=lambda line: line.points[-1][1])
-    heights = _apart([_height(axes, line.points[-1][1]) for line in ends], 0.062)
+    """At the right edge, beside the ends of the lines, apart from each other."""
     right = max(size for line in plot.lines for size, _ in line.points)
-    for line, height in zip(ends, heights, strict=True):
-        short = line.name
-        if len(short) > _LONGEST_NAME:
-            short = short[: _LONGEST_NAME - 1] + "…"
+    axes.set_xlim(right=right * 1.05)
+    axes.set_ylim(axes.get_ylim())  # fixed: the names stand at heights within these limits
+    wanted = [_height(axes, line.points[-1][1]) for line in plot.lines]
+    for line, height in zip(plot.lines, spread(wanted, _NAME_HEIGHT), strict=True):
         colour, _ = style_of(line.name, [one.name for one in plot.lines])
         axes.annotate(
-            short, xy=line.points[-1], xycoords="data", xytext=(1.03, height),
-            textcoords="axes fraction", va="center", fontsize=9, color=INK,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 1,
-                        "shrinkB": 3},
+            shorten(line.name, _LONGEST), xy=line.points[-1], xycoords="data",
+            xytext=(1.04, height), textcoords="axes fraction", va="center", fontsize=9, color=INK,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 1,
+                        "shrinkB": 3, "relpos": (0.0, 0.5)},
         )  # fmt: skip
-    axes.set_xlim(right=right * 1.05)
 
 
 def _height(axes: Axes, value: float) -> float:
     pixels = axes.transData.transform((1, value))
     return float(axes.transAxes.inverted().transform(pixels)[1])
-
-
-def _apart(heights: list[float], least: float) -> list[float]:
-    """Ascending heights moved up until each is `least` above the one before; then down as one."""
-    moved: list[float] = []
-    for height in heights:
-        moved.append(max(height, moved[-1] + least) if moved else height)
-    over = max(0.0, moved[-1] - 1.0)
-    return [height - over for height in moved]

@@ -8,6 +8,7 @@ from deit_core.throughput_records import BenchConditions, Quantity, SpeedPoint
 from reports.context import Context
 from reports.document import Block, Bullets, Details, Facts, Figure, Paragraph, Section, Table
 from reports.figures.batch import BatchLine, BatchPlot
+from reports.settings import same_value
 from reports.text import listing, utc
 from reports.throughput import Speeds, VariantSpeed, described, significant, speeds_of
 from reports.throughput_tables import (
@@ -17,6 +18,7 @@ from reports.throughput_tables import (
     speed_tables,
     sweep_of,
 )
+from reports.variants import label_of, short_names
 
 MOST_LINES = 8
 """More lines cannot be told apart."""
@@ -78,9 +80,10 @@ def _figures(context: Context, models: Sequence[MeasuredModel], speeds: Speeds) 
     cut = ""
     if len(chosen) < len(swept):
         cut = f" Drawn: the baseline and the highest means, {len(chosen)} of {len(swept)} models."
-    blocks: list[Block] = [_figure(chosen, ("inference", "images/s", _rate), cut)]
-    if sum(len(_values(model, "inference", _memory)) > 1 for model in chosen):
-        blocks.append(_figure(chosen, ("inference", "peak GiB", _memory), cut))
+    names = _short_names(context, chosen)
+    blocks: list[Block] = [_figure(chosen, names, ("inference", "images/s", _rate), cut)]
+    if any(len(_values(model, "inference", _memory)) > 1 for model in chosen):
+        blocks.append(_figure(chosen, names, ("inference", "peak GiB", _memory), cut))
     training = _training_tables(chosen)
     if training:
         blocks.append(Details("Training by batch size", training))
@@ -114,9 +117,31 @@ def _values(model: MeasuredModel, quantity: Quantity, read: _Read) -> tuple[tupl
     return tuple((size, value) for size, value in points if value is not None)
 
 
-def _figure(models: Sequence[MeasuredModel], what: tuple[Quantity, str, _Read], cut: str) -> Figure:
+def _short_names(context: Context, models: Sequence[MeasuredModel]) -> list[str]:
+    """The swept values in which the models drawn differ; whole labels where that is not enough."""
+    results = context.analysis.results
+    variants = [results[model.speed.group_id].variant for model in models]
+    differing = {
+        axis: name
+        for axis, name in short_names(tuple(variants[0].swept)).items()
+        if len({same_value(variant.swept[axis]) for variant in variants}) > 1
+    }
+    names = [label_of({axis: v.swept[axis] for axis in differing}, differing) for v in variants]
+    return names if all(names) and len(set(names)) == len(names) else [m.name for m in models]
+
+
+def _figure(
+    models: Sequence[MeasuredModel],
+    names: Sequence[str],
+    what: tuple[Quantity, str, _Read],
+    cut: str,
+) -> Figure:
     quantity, unit, read = what
-    lines = [BatchLine(m.name, points) for m in models if (points := _values(m, quantity, read))]
+    lines = [
+        BatchLine(name, points)
+        for model, name in zip(models, names, strict=True)
+        if (points := _values(model, quantity, read))
+    ]
     is_rate = unit == "images/s"
     name = "batch_speed" if is_rate else "batch_memory"
     title = f"{'Speed' if is_rate else 'Memory'} of {quantity} by batch size"

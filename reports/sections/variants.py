@@ -7,7 +7,14 @@ from reports.document import Block, Figure, Paragraph, Section
 from reports.figures.accuracy import accuracy_plot
 from reports.main_table import main_table
 from reports.method import legend
-from reports.table import comparison_table, seed_table
+from reports.table import comparison_table, same_images_table, seed_table
+
+_SAME_IMAGES = (
+    "McNemar's exact test asks whether one of two checkpoints is right more often than the other "
+    "on images like these. It says nothing about other seeds, so nothing about whether one method "
+    "is better than the other, and the verdict stays: not tested. The interval is Newcombe's for "
+    "paired proportions; p is adjusted by Holm's method over the seeds of a pair."
+)
 
 
 def variants_section(context: Context) -> Section:
@@ -41,4 +48,7 @@ def seeds_section(context: Context) -> Section | None:
     pairs = comparison_table(context.analysis, context.rounding)
     if pairs:
         blocks.append(pairs)
+    images = same_images_table(context.analysis)
+    if images:
+        blocks += [images, Paragraph(_SAME_IMAGES, "legend")]
     return Section("seeds", "Every seed", tuple(blocks))
