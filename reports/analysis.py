@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from reports import stats
 from reports.results import SweepResults
 from reports.stats import Estimate, Interval, Paired, Spread, Verdict
-from reports.variants import KIND, Baseline, Variant, find_baseline, group_variants
+from reports.variants import KIND, NO_BASELINE, Baseline, Variant, find_baseline, group_variants
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,10 @@ def analyse(sweep: SweepResults, baseline: str | None = None) -> Analysis:
         ReportError: `baseline` does not name variants of this sweep.
     """
     variants = group_variants(sweep)
-    chosen = find_baseline(variants, baseline)
+    if sweep.search is not None and baseline is None:
+        chosen = NO_BASELINE
+    else:
+        chosen = find_baseline(variants, baseline)
     values = {v.group_id: v.values for v in variants}
     groups = {group: list(seeds.values()) for group, seeds in values.items() if seeds}
     spread = stats.spread(groups)

@@ -20,6 +20,7 @@ from reports.sections.heads import heads_section
 from reports.sections.method import method_section, provenance_section
 from reports.sections.pareto import pareto_section
 from reports.sections.reference import reference_section
+from reports.sections.search import search_section
 from reports.sections.trials import failures_section, trials_section
 from reports.sections.variants import seeds_section, variants_section
 from reports.stats import sampling_half_width
@@ -32,6 +33,7 @@ SECTIONS: tuple[Callable[[Context], Section | None], ...] = (
     seeds_section,
     pareto_section,
     effects_section,
+    search_section,
     curves_section,
     heads_section,
     agreement_section,

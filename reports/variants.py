@@ -101,6 +101,10 @@ def group_variants(sweep: SweepResults) -> tuple[Variant, ...]:
     )
 
 
+NO_BASELINE = Baseline({}, {}, (), "none: the points of a search are compared with nothing")
+"""Of a search: its first point is no more of a baseline than any other. `--baseline` names one."""
+
+
 def find_baseline(variants: Sequence[Variant], wanted: str | None = None) -> Baseline:
     """The baselines and who is compared with which.
 

@@ -64,6 +64,7 @@ def label_ends(axes: Axes, ends: Sequence[LineEnd], height_inches: float) -> Non
                 "linewidth": 1.4,
                 "shrinkA": 1,
                 "linestyle": dashes,
+                "relpos": (0.0, 0.5),
             },
             annotation_clip=False,
         )
