@@ -7,6 +7,7 @@ from typing import Any
 
 from reports.analysis import Analysis, VariantResult
 from reports.caveats import find_caveats
+from reports.export_numbers import effect_values, front_values, size_and_speed
 from reports.report import Report
 from reports.results import TrialResult
 from reports.stats import CONFIDENCE
@@ -30,6 +31,7 @@ def json_values(report: Report) -> dict[str, Any]:
     """
     context = report.context
     sweep, analysis, plan = context.sweep, context.analysis, context.sweep.plan
+    measured = size_and_speed(analysis)
     return {
         "schema_version": RESULTS_SCHEMA_VERSION,
         "sweep": plan.sweep,
@@ -40,8 +42,12 @@ def json_values(report: Report) -> dict[str, Any]:
         "caveats": [asdict(caveat) for caveat in find_caveats(sweep, analysis)],
         "axes": list(axes_of(sweep)),
         "statistics": _statistics(analysis),
-        "variants": [_variant(analysis, row) for row in analysis.ranked],
+        "variants": [
+            _variant(analysis, row) | measured[row.variant.group_id] for row in analysis.ranked
+        ],
         "effects": [asdict(effect) for effect in analysis.effects],
+        **effect_values(analysis),
+        "pareto": front_values(analysis),
         "trials": [
             trial_values(trial) | {"swept": dict(trial.planned.swept)} for trial in sweep.trials
         ],
