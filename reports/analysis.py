@@ -81,8 +81,8 @@ class Analysis:
     @property
     def best(self) -> VariantResult | None:
         """The highest mean, if anything has finished."""
-        first = self.ranked[0]
-        return first if first.mean is not None else None
+        first = next(iter(self.ranked), None)
+        return first if first is not None and first.mean is not None else None
 
     @property
     def tested(self) -> int:

@@ -40,6 +40,8 @@ def answer(sweep: SweepResults, analysis: Analysis, rounding: Rounding) -> tuple
 
 def _nothing_yet(sweep: SweepResults) -> str:
     trials = sweep.students
+    if not trials:
+        return "The plan of this sweep lists no trial to compare, so there is nothing to report."
     if sweep.single_run:
         yet = "" if _is_lost(trials[0]) else " yet"
         return f"{sweep.plan.sweep} has no result{yet}: {trials[0].state}, {trials[0].reason}."
@@ -53,9 +55,11 @@ def _nothing_yet(sweep: SweepResults) -> str:
 def _single_run(best: VariantResult, rounding: Rounding) -> str:
     (result,) = (trial.result for trial in best.variant.trials)
     assert result is not None
+    images = f"{result.val_images:,}" if result.val_images is not None else "an unknown number of"
+    epochs = f" of {result.epochs:g} epochs" if result.epochs is not None else ""
     return (
         f"{best.variant.label} reaches {rounding.percent(best.mean)} top-1 on "
-        f"{result.val_images:,} val images, in a single run of {result.epochs:g} epochs."
+        f"{images} val images, in a single run{epochs}."
     )
 
 
@@ -283,11 +287,10 @@ def _highest(analysis: Analysis, rounding: Rounding) -> str:
 def _evidence(analysis: Analysis) -> str:
     finished = [row for row in analysis.results.values() if row.n]
     seeds = sorted({row.n for row in finished})
-    images = sorted(
-        {trial.result.val_images for v in analysis.variants for trial in v.trials if trial.result}
-    )
+    results = [trial.result for v in analysis.variants for trial in v.trials if trial.result]
+    images = sorted({r.val_images for r in results if r.val_images is not None})
     per = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else count(seeds[0], "seed")
-    shown = " or ".join(f"{n:,}" for n in images)
+    shown = " or ".join(f"{n:,}" for n in images) or "an unknown number of"
     what = "variant" if len(finished) == 1 else "variants"
     return f"This rests on {per} of {len(finished)} {what} and {shown} val images."
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
+import shlex
 from collections.abc import Iterable
+from urllib.parse import unquote
 
 from reports.results import SweepResults
 from reports.text import duration, listing, utc
@@ -18,11 +21,39 @@ def provenance(sweep: SweepResults) -> tuple[tuple[str, str], ...]:
         ("sweep hash", plan.sweep_hash),
         ("planned", plan.created_utc),
         ("command", plan.command),
+        ("curves in TensorBoard", _tensorboard(sweep)),
+        *_imported(sweep),
         ("planner's notes", " ".join(f"{note.rstrip('.')}." for note in plan.notes)),
         *_environment(sweep),
         *_training(sweep),
     ]
     return tuple((name, " ".join(text.split())) for name, text in rows if text)
+
+
+def _imported(sweep: SweepResults) -> list[tuple[str, str]]:
+    """Runs of other programs: which, from where, and what the user said of them."""
+    records = [trial.imported for trial in sweep.trials if trial.imported]
+    if not records:
+        return []
+    programs = sorted({record.program for record in records})
+    stated = sorted({name for record in records for name in record.stated})
+    return [
+        ("imported", f"{len(records)} runs of {listing(programs)}"),
+        ("imported from", listing(sorted({record.source for record in records}))),
+        ("taken for top-1", listing(sorted({record.metric for record in records}))),
+        ("stated at import", listing(stated)),
+    ]
+
+
+def _tensorboard(sweep: SweepResults) -> str:
+    """The command that shows the sweep's curves; nothing where no event files were asked for."""
+    if not any(trial.config and trial.config.logging.tensorboard for trial in sweep.trials):
+        return ""
+    folder = posixpath.normpath(posixpath.join(unquote(sweep.links), "../tensorboard"))
+    return (
+        f"tensorboard --logdir {shlex.quote(folder)} in the folder of this report, or "
+        f"deit-launch tensorboard with the sweep's folder, {sweep.folder}"
+    )
 
 
 def _environment(sweep: SweepResults) -> list[tuple[str, str]]:
@@ -47,7 +78,7 @@ def _environment(sweep: SweepResults) -> list[tuple[str, str]]:
 
 def _training(sweep: SweepResults) -> list[tuple[str, str]]:
     trials = [trial for trial in sweep.trials if trial.result]
-    summaries = [trial.result for trial in trials if trial.result]
+    summaries = [trial.summary for trial in trials if trial.summary]
     started = [t.status.started_unix_s for t in trials if t.status and t.status.started_unix_s]
     if not summaries:
         return []

@@ -46,6 +46,8 @@ SECTIONS: tuple[Callable[[Context], Section | None], ...] = (
     provenance_section,
 )
 """In reading order. Each says None where it has nothing to say."""
+_WITHOUT_TRIALS = (answer_section, failures_section, trials_section, provenance_section)
+"""What there is to say of a sweep whose plan lists nothing to compare."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def compile_report(sweep: SweepResults, options: Options | None = None) -> Repor
         generated=_generated(sweep, options.source_date_epoch),
         answer=answer(sweep, analysis, rounding),
     )
-    sections = tuple(section for make in SECTIONS if (section := make(context)) is not None)
+    wanted = SECTIONS if sweep.students else _WITHOUT_TRIALS
+    sections = tuple(section for make in wanted if (section := make(context)) is not None)
     return Report(_title(sweep), sweep.plan.description, sections, context)
 
 
@@ -125,7 +128,11 @@ def _rounding(sweep: SweepResults, analysis: Analysis) -> Rounding:
         return Rounding.from_uncertainty([interval.half_width for interval in intervals])
     results = [trial.result for trial in sweep.students if trial.result]
     return Rounding.from_uncertainty(
-        [sampling_half_width(r.val_top1, r.val_images) for r in results if r.val_top1 is not None]
+        [
+            sampling_half_width(r.val_top1, r.val_images)
+            for r in results
+            if r.val_top1 is not None and r.val_images is not None
+        ]
     )
 
 

@@ -115,6 +115,8 @@ def find_baseline(variants: Sequence[Variant], wanted: str | None = None) -> Bas
     Raises:
         ReportError: `wanted` matches no variant, or several baselines fit one variant.
     """
+    if not variants:
+        return Baseline({}, {}, (), "there is no variant")
     first = variants[0]
     if wanted is not None:
         selector, chosen = _parse_selector(variants, wanted), "chosen by --baseline"
