@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from deit_core.records import EnvRecord
@@ -121,17 +121,27 @@ def _no_spread(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
     equal = [row for row in analysis.results.values() if row.sd == 0]
     if not equal:
         return
-    images = min(t.result.val_images for row in equal for t in row.variant.trials if t.result)
+    images = _val_images([t for row in equal for t in row.variant.trials])
     treated = (
         "their intervals use the spread of the other variants"
         if spread.pooled
         else "they get no interval"
     )
+    step = (
+        f", as one of {images:,} val images is a step of {100 / images:.2g} points"
+        if images
+        else ""
+    )
     yield (
         f"All seeds gave the same accuracy: {listing([row.variant.label for row in equal])}. That "
-        f"is no certainty, as one of {images:,} val images is a step of {100 / images:.2g} points; "
-        f"{treated}."
+        f"is no certainty{step}; {treated}."
     )
+
+
+def _val_images(trials: Sequence[TrialResult]) -> int | None:
+    """The fewest that a finished trial was evaluated on; None where that is not known."""
+    results = [trial.result for trial in trials if trial.result]
+    return min((r.val_images for r in results if r.val_images is not None), default=None)
 
 
 def _mixed_conditions(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
@@ -151,7 +161,9 @@ _CONDITIONS: dict[str, Callable[[TrialResult], str | None]] = {
     "torch": _env(lambda env: env.versions.get("torch")),
     "git commit": _env(lambda env: env.git_sha[:10] if env.git_sha else None),
     "precision": lambda trial: trial.config.train.precision if trial.config else None,
-    "number of val images": lambda trial: f"{trial.result.val_images:,}" if trial.result else None,
+    "number of val images": lambda trial: (
+        f"{trial.result.val_images:,}" if trial.result and trial.result.val_images else None
+    ),
 }
 
 
@@ -183,7 +195,9 @@ def _small_val(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
     best = analysis.best
     if best is None or best.mean is None:
         return
-    images = min(t.result.val_images for t in best.variant.trials if t.result)
+    images = _val_images(best.variant.trials)
+    if images is None:
+        return
     half = sampling_half_width(best.mean, images)
     if half >= SMALL_VAL_POINTS:
         compared = "" if sweep.single_run else "; differences on equal images feel less of it"
@@ -195,7 +209,8 @@ def _small_val(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
 
 def _small_data(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
     finished = [trial for trial in sweep.students if trial.result]
-    images = [trial.result.train_images for trial in finished if trial.result]
+    known = [trial.result.train_images for trial in finished if trial.result]
+    images = [number for number in known if number is not None]
     if not images:
         return
     sources = listing(sorted({t.config.data.source for t in finished if t.config}))
@@ -204,6 +219,20 @@ def _small_data(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
             f"Small data ({sources}, {min(images):,} training images): what holds here need not "
             f"hold for large natural images."
         )
+
+
+def _imported(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
+    records = [trial.imported for trial in sweep.students if trial.imported]
+    if not records:
+        return
+    yield (
+        f"{count(len(records), 'run')} of other programs, imported: the value of the last epoch "
+        f"counts, and what their files do not say (data, images, hardware, code) is not known, so "
+        f"the runs may differ in more than their names."
+    )
+    unnamed = sum(not record.seed_known for record in records)
+    if unnamed:
+        yield f"The seeds of {count(unnamed, 'imported run')} are not known: they are numbered."
 
 
 def _best_of_many(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
@@ -227,6 +256,7 @@ _RULES: tuple[Callable[[SweepResults, Analysis], Iterator[str]], ...] = (
     _unreadable_images,
     _small_val,
     _small_data,
+    _imported,
     _best_of_many,
     *SPEED_RULES,
 )

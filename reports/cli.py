@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from deit_core.errors import UserError
 from reports.commands.diff import diff
+from reports.commands.import_runs import import_runs
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -99,7 +101,7 @@ def report(  # noqa: PLR0913, PLR0917 - one argument for each option
 
 tools = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 """Commands beside the report itself, which is what a path as the first word asks for."""
-_TOOLS = {"diff": diff}
+_TOOLS: dict[str, Callable[..., None]] = {"diff": diff, "import": import_runs}
 for _name, _command in _TOOLS.items():
     tools.command(_name)(_command)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from deit_core.imported import ImportedRecord
 from deit_core.records import PlannedTrial, StatusRecord, SummaryRecord
 from deit_core.throughput_records import ThroughputRecord
 from reports.curves import Curve
@@ -57,6 +58,26 @@ def check_throughput(record: ThroughputRecord) -> str | None:
     latency = record.latency
     if latency and min(latency.p50_ms, latency.p90_ms, latency.p99_ms) <= 0:
         return "a latency in it is not positive"
+    return None
+
+
+def check_imported(
+    planned: PlannedTrial, status: StatusRecord, imported: ImportedRecord
+) -> str | None:
+    """Why the result of an imported run cannot be counted, in words; None where it can."""
+    summary = imported.summary
+    if planned.trial_id not in (imported.trial_id, summary.trial_id):
+        return f"imported.json holds the result of trial {imported.trial_id}"
+    if status.state == "completed" and summary.val_top1 is None:
+        return "imported.json holds no accuracy"
+    for key in _PERCENT:
+        value = getattr(summary, key)
+        if value is not None and not 0 <= value <= 100:
+            return f"imported.json is damaged: {key} is {value:g}, which is no percentage"
+    for key in ("val_images", "train_images", "num_classes", "parameters"):
+        value = getattr(summary, key)
+        if value is not None and value < 1:
+            return f"imported.json is damaged: {key} is {value}"
     return None
 
 

@@ -110,7 +110,7 @@ def _sentences(found: Differences, matching: Matching, changed: Sequence[Row]) -
     pairs = len(matching.pairs)
     if not pairs:
         return ["The two sweeps have no variant in common, so nothing is compared."]
-    words = Counter(one.word for one in found.accuracy)
+    words: Counter[str] = Counter(one.word for one in found.accuracy)
     if words["identical"] == pairs:
         said = [f"Identical results: all {pairs} variants have the same accuracies in A and B."]
         if pairs == 1:

@@ -89,6 +89,7 @@ def _variant(analysis: Analysis, row: VariantResult) -> dict[str, Any]:
 def trial_values(trial: TrialResult) -> dict[str, Any]:
     """What results.json and results.csv say of one trial."""
     planned, result = trial.planned, trial.result
+    finished = result.finished_unix_s if result else None
     return {
         "trial_id": planned.trial_id,
         "group_id": planned.group_id,
@@ -98,7 +99,7 @@ def trial_values(trial: TrialResult) -> dict[str, Any]:
         "state": trial.state,
         **{field: getattr(result, field, None) for field in RESULT_FIELDS},
         "attempt": trial.status.attempt if trial.status else None,
-        "finished_utc": utc(result.finished_unix_s) if result else None,
+        "finished_utc": utc(finished) if finished is not None else None,
         "reason": trial.reason,
     }
 

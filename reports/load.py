@@ -17,6 +17,7 @@ from deit_core.errors import SchemaError
 from deit_core.records import PlannedTrial, PlanRecord
 from reports.curves import points_per_trial
 from reports.errors import ReportError
+from reports.importers.find import looks_foreign
 from reports.load_trial import TrialReader
 from reports.results import SweepResults, TrialResult
 from reports.search_data import read_search
@@ -54,6 +55,9 @@ def resolve_sweep(path: Path) -> Path:
 def _hint(folder: Path) -> str:
     """What to give instead of a folder that is no sweep."""
     sweeps = sorted(child.parent.name for child in folder.glob("*/plan.json"))
+    if not sweeps and looks_foreign(folder):
+        what = "it looks like runs of another program, which can be taken in:"
+        return f"{what} deit-report import {folder} --output DIR"
     if not sweeps:
         return _FIRST_SWEEP
     return f"it holds {len(sweeps)} of them, give one, such as {folder / sweeps[-1]}"

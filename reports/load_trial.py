@@ -12,6 +12,7 @@ from deit_core.attempts import AttemptRecord
 from deit_core.config import RunConfig, parse_run_config
 from deit_core.correct_records import ValCorrectRecord
 from deit_core.errors import ConfigError, SchemaError
+from deit_core.imported import IMPORTED_FILE, ImportedRecord
 from deit_core.records import (
     AnalysisRecord,
     EnvRecord,
@@ -23,7 +24,7 @@ from deit_core.records import (
 )
 from deit_core.run_dir import RunDir
 from deit_core.throughput_records import ThroughputRecord
-from reports.consistency import check_curve, check_summary, check_throughput
+from reports.consistency import check_curve, check_imported, check_summary, check_throughput
 from reports.curves import MOST_POINTS, Curve, read_curve
 from reports.results import TrialResult
 from reports.strict_json import decode, printable
@@ -85,6 +86,9 @@ class TrialReader:
                 f"{planned.trial_id} with seed {planned.seed}"
             )
         status = _record(StatusRecord, run.status_file)
+        imported = _record(ImportedRecord, run.path / IMPORTED_FILE)
+        if imported is not None:
+            return self._imported(run, planned, status or StatusRecord(), imported)
         summary = _record(SummaryRecord, run.summary_file)
         if summary is not None and status is None:
             raise DamagedError("the run directory is half deleted: status.json is missing")
@@ -108,6 +112,23 @@ class TrialReader:
             curve=curve,
             correct=_or_named(lambda: self._correct(run.val_correct_file, planned), problems),
             problems=tuple(problems),
+        )
+
+    def _imported(
+        self, run: RunDir, planned: PlannedTrial, status: StatusRecord, imported: ImportedRecord
+    ) -> TrialResult:
+        """A run of another program. Raises DamagedError where its result cannot be counted."""
+        if why := check_imported(planned, status, imported):
+            raise DamagedError(why)
+        problems: list[str] = []
+        return TrialResult(
+            planned=planned,
+            state=status.state,
+            reason=None if status.state == "completed" else _why_no_result(status),
+            status=status,
+            curve=self._curve(run, problems),
+            imported=imported,
+            problems=(*imported.notes, *problems),
         )
 
     def _curve(self, run: RunDir, problems: list[str]) -> Curve | None:
@@ -175,7 +196,7 @@ def _files(run: RunDir) -> tuple[Path, ...]:
     return (
         run.trial_file, run.config_file, run.status_file, run.summary_file, run.metrics_file,
         run.env_file, run.throughput_file, run.analysis_file(), run.attempts_file,
-        run.val_correct_file,
+        run.val_correct_file, run.path / IMPORTED_FILE,
     )  # fmt: skip
 
 

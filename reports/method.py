@@ -100,10 +100,12 @@ def _accuracy(sweep: SweepResults) -> str:
         "with a distillation token answers with the average of both heads' logits; the "
         "columns of each head show them alone."
     )
-    images = sorted({f"{summary.val_images:,}" for summary in summaries})
-    epochs = sorted({f"{summary.epochs:g}" for summary in summaries})
+    images = sorted({f"{s.val_images:,}" for s in summaries if s.val_images is not None})
+    epochs = sorted({f"{s.epochs:g}" for s in summaries if s.epochs is not None})
     if images:
-        text += f" Val images: {listing(images)}. Epochs: {listing(epochs)}."
+        text += f" Val images: {listing(images)}."
+    if epochs:
+        text += f" Epochs: {listing(epochs)}."
     return text
 
 
@@ -180,7 +182,11 @@ def _images(sweep: SweepResults, analysis: Analysis) -> list[str]:
     best = analysis.best
     if best is None or best.mean is None:
         return []
-    images = min(trial.result.val_images for trial in best.variant.trials if trial.result)
+    results = [trial.result for trial in best.variant.trials if trial.result]
+    known = [result.val_images for result in results if result.val_images is not None]
+    if not known:
+        return []
+    images = min(known)
     half = sampling_half_width(best.mean, images)
     shown = any(row.interval for row in analysis.results.values())
     seeds = "; the intervals above are about seeds, on these images" if shown else ""

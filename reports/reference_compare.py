@@ -120,6 +120,8 @@ def measured_of(variant: Variant) -> Measured:
 
 
 def _settings(trial: TrialResult) -> Mapping[str, Any]:
+    if trial.imported is not None:
+        return trial.imported.settings
     return {} if trial.config is None else settings_of(trial.config)
 
 

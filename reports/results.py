@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from deit_core.attempts import AttemptRecord
 from deit_core.config import RunConfig
+from deit_core.imported import ImportedRecord, ImportedSummary
 from deit_core.records import (
     AnalysisRecord,
     EnvRecord,
@@ -44,13 +45,17 @@ class TrialResult:
     curve: Curve | None = None
     correct: Mapping[str, Any] | None = None
     """val_correct.json as it stands: which val images were classified right."""
+    imported: ImportedRecord | None = None
+    """What is known of a run that another program trained; it has no config and no summary."""
     problems: tuple[str, ...] = ()
     """Files of it, or lines of them, that could not be read and were left out, in words."""
 
     @property
-    def result(self) -> SummaryRecord | None:
-        """The summary of a trial that completed, else None."""
-        return self.summary if self.state == "completed" else None
+    def result(self) -> SummaryRecord | ImportedSummary | None:
+        """The summary of a trial that completed, else None. Of an imported run much is unknown."""
+        if self.state != "completed":
+            return None
+        return self.imported.summary if self.imported else self.summary
 
 
 @dataclass(frozen=True)

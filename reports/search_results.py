@@ -189,7 +189,7 @@ def _state(trials: Sequence[TrialResult], planned: int) -> PointState:
 def _means(metrics: Sequence[str], trials: Sequence[TrialResult]) -> tuple[float, ...] | None:
     means = []
     for metric in metrics:
-        values = [_metric(metric, trial.config, trial.result) for trial in trials]
+        values = [_metric(metric, trial.config, trial.summary) for trial in trials]
         known = [value for value in values if value is not None]
         if not known or len(known) < len(values):
             return None

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args
 from deit_core.attempts import AttemptRecord
 from deit_core.config import RunConfig, parse_run_config
 from deit_core.errors import ConfigError, SchemaError
+from deit_core.imported import ImportedRecord
 from deit_core.records import (
     AnalysisRecord,
     EnvRecord,
@@ -25,7 +26,7 @@ from deit_core.records import (
     SummaryRecord,
 )
 from deit_core.throughput_records import ThroughputRecord
-from reports.consistency import check_summary, check_throughput
+from reports.consistency import check_imported, check_summary, check_throughput
 from reports.curves import Curve
 from reports.results import SweepResults, TrialResult
 
@@ -66,6 +67,7 @@ def input_values(sweep: SweepResults) -> dict[str, Any]:
             "attempts": [one.model_dump(mode="json") for one in trial.attempts],
             "curve": trial.curve.to_json() if trial.curve else None,
             "correct": trial.correct,
+            "imported": _plain(trial.imported),
             "problems": list(trial.problems),
         }
         for trial in sweep.trials
@@ -145,9 +147,16 @@ class _Reader:
         planned = PlannedTrial.from_json(values["planned"], self._where)
         status = self._one(StatusRecord, values["status"])
         summary = self._one(SummaryRecord, values["summary"])
-        if why := check_summary(planned, status or StatusRecord(), summary):
+        imported = self._one(ImportedRecord, values.get("imported"))
+        known = status or StatusRecord()
+        if why := (
+            check_imported(planned, known, imported)
+            if imported
+            else check_summary(planned, known, summary)
+        ):
             raise ValueError(f"trial {planned.trial_id}: {why}")
-        if values["state"] not in _STATES or (values["state"] == "completed" and not summary):
+        ended = summary or imported
+        if values["state"] not in _STATES or (values["state"] == "completed" and not ended):
             raise ValueError(f"trial {planned.trial_id} has no state")
         return TrialResult(
             planned=planned,
@@ -162,6 +171,7 @@ class _Reader:
             attempts=tuple(attempts),
             curve=Curve.from_json(values["curve"]) if values["curve"] else None,
             correct=_typed(values, "correct", dict | None),
+            imported=imported,
             problems=tuple(_typed(values, "problems", list)),
         )
 

@@ -157,7 +157,7 @@ def _trial_row(sweep: SweepResults, trial: TrialResult, heads: Sequence[str]) ->
         Cell(trial.state),
         *(Cell(NOTHING if value is None else f"{value:.2f}") for value in accuracies),
         Cell(NOTHING if loss is None else f"{loss:.4f}"),
-        Cell(duration(result.train_s) if result else NOTHING),
+        Cell(duration(result.train_s) if result and result.train_s is not None else NOTHING),
         Cell(str(trial.status.attempt) if trial.status else NOTHING),
     )
 

@@ -1,0 +1,1 @@
+"""Runs of other programs, read into one shape (`reports.importers.run.ForeignRun`)."""
