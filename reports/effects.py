@@ -54,6 +54,8 @@ def axis_effects(analysis: Analysis) -> tuple[AxisEffects, ...]:
     level. A level that was compared once only keeps that comparison's interval, and kinds of
     distillation keep those of the answer: two intervals for one difference could contradict.
     """
+    if not analysis.variants:
+        return ()
     groups, swept = _groups(analysis)
     names = short_names(tuple(analysis.variants[0].swept))
     found = []

@@ -11,7 +11,7 @@ from reports.export_numbers import effect_values, front_values, size_and_speed
 from reports.report import Report
 from reports.results import TrialResult
 from reports.stats import CONFIDENCE
-from reports.store import compact_lines, input_values
+from reports.store import compact_pieces, input_values
 from reports.text import utc
 from reports.variants import axes_of
 
@@ -106,4 +106,13 @@ def trial_values(trial: TrialResult) -> dict[str, Any]:
 
 def json_text(report: Report) -> str:
     """`json_values` as text; a number that is not finite would be an error."""
-    return compact_lines(json_values(report)) + "\n"
+    return json_bytes(report).decode()
+
+
+def json_bytes(report: Report) -> bytearray:
+    """The same as UTF-8; of a large sweep, so much that there is never a second copy of it."""
+    data = bytearray()
+    for piece in compact_pieces(json_values(report)):
+        data += piece.encode()
+    data += b"\n"
+    return data

@@ -45,14 +45,16 @@ class TrialReader:
     Thousands share a few configs and environments: each is validated and kept once.
     """
 
-    def __init__(self, trials: Path) -> None:
+    def __init__(self, trials: Path, *, remembers: bool = False) -> None:
         self.most_points = MOST_POINTS
         self.reused = 0
         """Trials that were not read again, over all rounds."""
         self._trials = trials
+        self._remembers = remembers
         self._configs: dict[str, RunConfig] = {}
         self._shared: dict[tuple[type[Record], bytes], Record] = {}
-        self._correct_bytes = 0
+        self._correct_bytes: dict[str, int] = {}
+        self._all_correct_bytes = 0
         self._before: dict[str, tuple[object, TrialResult]] = {}
 
     def read(self, planned: PlannedTrial) -> TrialResult:
@@ -64,7 +66,8 @@ class TrialReader:
             self.reused += 1
             return before[1]
         found = self._look(run, planned)
-        self._before[planned.trial_id] = (state, found)
+        if self._remembers:
+            self._before[planned.trial_id] = (state, found)
         return found
 
     def _look(self, run: RunDir, planned: PlannedTrial) -> TrialResult:
@@ -186,9 +189,11 @@ class TrialReader:
             raise DamagedError(str(error)) from None
         if record.trial_id != planned.trial_id:
             raise DamagedError(f"{path.name} is of trial {record.trial_id}")
-        if self._correct_bytes + len(data) > _MOST_CORRECT_BYTES:
+        self._all_correct_bytes -= self._correct_bytes.pop(planned.trial_id, 0)
+        if self._all_correct_bytes + len(data) > _MOST_CORRECT_BYTES:
             raise DamagedError(f"{path.name}: a report keeps 32 MiB of them, which were reached")
-        self._correct_bytes += len(data)
+        self._all_correct_bytes += len(data)
+        self._correct_bytes[planned.trial_id] = len(data)
         return values
 
 

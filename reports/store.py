@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Any, TypeVar, get_args
 
@@ -51,27 +51,14 @@ class _Shared:
 
 
 def input_values(sweep: SweepResults) -> dict[str, Any]:
-    """Plain data that `read_input` turns into an equal sweep."""
-    configs, environments, throughputs = _Shared(), _Shared(), _Shared()
-    trials = [
-        {
-            "planned": trial.planned.model_dump(mode="json"),
-            "state": trial.state,
-            "reason": trial.reason,
-            "status": _plain(trial.status),
-            "summary": _plain(trial.summary),
-            "env": environments.key(trial.env),
-            "config": configs.key(trial.config),
-            "throughput": throughputs.key(trial.throughput),
-            "analysis": _plain(trial.analysis),
-            "attempts": [one.model_dump(mode="json") for one in trial.attempts],
-            "curve": trial.curve.to_json() if trial.curve else None,
-            "correct": trial.correct,
-            "imported": _plain(trial.imported),
-            "problems": list(trial.problems),
-        }
-        for trial in sweep.trials
-    ]
+    """Plain data that `read_input` turns into an equal sweep.
+
+    `trials` is an iterator for `compact_pieces`: thousands of them take long to hold at once.
+    """
+    shared = (_Shared(), _Shared(), _Shared())
+    for trial in sweep.trials:
+        _shared_keys(trial, shared)
+    environments, configs, throughputs = shared
     return {
         "folder": sweep.folder,
         "links": sweep.links,
@@ -83,7 +70,36 @@ def input_values(sweep: SweepResults) -> dict[str, Any]:
         "environments": environments.values,
         "configs": configs.values,
         "throughputs": throughputs.values,
-        "trials": trials,
+        "trials": (_trial_values(trial, shared) for trial in sweep.trials),
+    }
+
+
+_SharedThree = tuple[_Shared, _Shared, _Shared]
+
+
+def _shared_keys(trial: TrialResult, shared: _SharedThree) -> dict[str, str | None]:
+    environments, configs, throughputs = shared
+    return {
+        "env": environments.key(trial.env),
+        "config": configs.key(trial.config),
+        "throughput": throughputs.key(trial.throughput),
+    }
+
+
+def _trial_values(trial: TrialResult, shared: _SharedThree) -> dict[str, Any]:
+    return {
+        "planned": trial.planned.model_dump(mode="json"),
+        "state": trial.state,
+        "reason": trial.reason,
+        "status": _plain(trial.status),
+        "summary": _plain(trial.summary),
+        **_shared_keys(trial, shared),
+        "analysis": _plain(trial.analysis),
+        "attempts": [one.model_dump(mode="json") for one in trial.attempts],
+        "curve": trial.curve.to_json() if trial.curve else None,
+        "correct": trial.correct,
+        "imported": _plain(trial.imported),
+        "problems": list(trial.problems),
     }
 
 
@@ -192,24 +208,39 @@ def _of(shared: Mapping[str, _ValueT], key: str | None) -> _ValueT | None:
     return None if key is None else shared[key]
 
 
-def compact_lines(values: Mapping[str, Any], indent: str = "") -> str:
-    """JSON with one line for each entry of each top-level list or object.
+def compact_lines(values: Mapping[str, Any]) -> str:
+    """JSON with a line for each entry of the objects and lists near the top.
 
     `json.dumps(indent=…)` is ten times as slow, and a file of one line cannot be compared.
     """
+    return "".join(compact_pieces(values))
+
+
+def compact_pieces(values: Any, indent: str = "", depth: int = 3) -> Iterator[str]:
+    """`compact_lines` in pieces; an iterator in `values` is written as a list, and used up.
+
+    Args:
+        values: plain data.
+        indent: of the line on which it begins.
+        depth: how many levels of objects get lines of their own.
+    """
     inner = indent + "  "
-    parts = []
-    for key, value in values.items():
-        if isinstance(value, list) and value:
-            body = ",\n".join(f"{inner}  {_json(one)}" for one in value)
-            text = f"[\n{body}\n{inner}]"
-        elif isinstance(value, dict) and value:
-            body = ",\n".join(f"{inner}  {_json(k)}: {_json(v)}" for k, v in value.items())
-            text = f"{{\n{body}\n{inner}}}"
-        else:
-            text = _json(value)
-        parts.append(f"{inner}{_json(key)}: {text}")
-    return "{\n" + ",\n".join(parts) + f"\n{indent}}}"
+    before = "\n"
+    if depth and isinstance(values, Mapping) and values:
+        yield "{"
+        for key, value in values.items():
+            yield f"{before}{inner}{_json(key)}: "
+            yield from compact_pieces(value, inner, depth - 1)
+            before = ",\n"
+        yield f"\n{indent}}}"
+    elif isinstance(values, Iterator) or (depth and isinstance(values, list) and values):
+        yield "["
+        for value in values:
+            yield f"{before}{inner}{_json(value)}"
+            before = ",\n"
+        yield f"\n{indent}]"
+    else:
+        yield _json(values)
 
 
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode

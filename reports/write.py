@@ -11,14 +11,14 @@ from pathlib import Path
 from deit_core.run_dir import write_atomic
 from reports.csv_files import results_csv, summary_csv
 from reports.errors import ReportError
-from reports.export import json_text
+from reports.export import json_bytes
 from reports.figures.draw import Picture, draw
 from reports.render_html import render_html
 from reports.render_latex import latex_tables
 from reports.render_markdown import render_markdown
 from reports.report import Report
 
-Files = dict[str, str | bytes]
+Files = dict[str, str | bytes | bytearray]
 
 
 def _html(report: Report, pictures: dict[str, Picture]) -> Files:
@@ -34,7 +34,7 @@ def _csv(report: Report, pictures: dict[str, Picture]) -> Files:
 
 
 def _json(report: Report, pictures: dict[str, Picture]) -> Files:
-    return {"results.json": json_text(report)}
+    return {"results.json": json_bytes(report)}
 
 
 def _tex(report: Report, pictures: dict[str, Picture]) -> Files:
@@ -87,18 +87,19 @@ def write_report(report: Report, output: Path, formats: Collection[str] = FORMAT
     Raises:
         RunDirError: no permission, or no space left.
     """
-    files: Files = {}
+    written: list[str] = []
     with _any_script():
         figures = report.figures if _DRAWN & set(formats) else []
         pictures = {one.name: draw(one, pdf="pdf" in formats) for one in figures}
         for name, make in _MAKERS.items():
-            if name in formats:
-                files |= make(report, pictures)
-    for path, content in files.items():
-        write_atomic(output / path, content if isinstance(content, bytes) else content.encode())
+            files = make(report, pictures) if name in formats else {}
+            for path, content in files.items():
+                data = content.encode() if isinstance(content, str) else memoryview(content)
+                write_atomic(output / path, data)
+            written.extend(files)
     if "html" in formats:
         return output / "index.html"
-    return output / next(iter(files)) if len(files) == 1 else output
+    return output / written[0] if len(written) == 1 else output
 
 
 @contextmanager

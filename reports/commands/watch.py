@@ -41,7 +41,7 @@ def compile_until_ended(
         raise ReportError("--watch follows a sweep folder: it cannot go with --from")
     job = prepare(request)
     assert job.folder is not None
-    reader = TrialReader(job.folder / "trials")
+    reader = TrialReader(job.folder / "trials", remembers=True)
     before: SweepResults | None = None
     try:
         while True:
