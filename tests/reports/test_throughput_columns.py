@@ -99,8 +99,8 @@ def test_nothing_is_the_best_where_all_are_alike(writer: SweepWriter) -> None:
 
 def test_seeds_measured_apart_give_the_median(writer: SweepWriter) -> None:
     runs = writer.variant({DEPTH: 2}, [80.0, 80.2, 80.4])
-    for number, (run, rate) in enumerate(zip(runs, (1000.0, 1100.0, 1500.0), strict=True)):
-        run.write_throughput(record(rate, finished_unix_s=1e9 + number))
+    for number, (run, found) in enumerate(zip(runs, (1000.0, 1100.0, 1500.0), strict=True)):
+        run.write_throughput(record(found, finished_unix_s=1e9 + number))
     writer.variant({DEPTH: 4}, [81.0, 81.2, 81.4])
     speeds = speeds_of(group_variants(compiled(writer.finish()).context.sweep))
     (measured,) = speeds.measured
