@@ -17,7 +17,7 @@ def family_axis(variants: Sequence[Variant]) -> str | None:
 
     None where no such field has two values, or every one has more than can be told apart.
     """
-    axes = list(variants[0].swept)
+    axes = list(variants[0].swept) if variants else []
     names = [axis for axis in axes if axis == f"{_MODEL}name"]
     architecture = [axis for axis in axes if axis.startswith(_MODEL) and axis not in names]
     for axis in (*names, *architecture, KIND):
