@@ -69,7 +69,7 @@
     for (const [field] of columns) {
       const all = [...values.get(field)].sort(words.compare);
       if (all.length < 2 || table.tBodies[0].rows.length < 5) continue;
-      const select = make("select", {}, make("option", {}, "all"), ...all.map((value) => make("option", {}, value || "(empty)")));
+      const select = make("select", { "aria-label": field }, make("option", {}, "all"), ...all.map((value) => make("option", {}, value || "(empty)")));
       select.addEventListener("change", () => {
         const index = select.selectedIndex;
         chosen.set(field, index ? { index, value: all[index - 1] } : null);

@@ -57,7 +57,12 @@ class SweepWriter:
         return self.trial({}, 0, outcome, role="teacher")
 
     def trial(
-        self, swept: Mapping[str, Any], seed: int, outcome: Outcome, role: str = "student"
+        self,
+        swept: Mapping[str, Any],
+        seed: int,
+        outcome: Outcome,
+        role: str = "student",
+        reason: str = "the training loss became nan",
     ) -> RunDir:
         group = digest(role, dict(swept))
         trial_id = digest(group, seed)
@@ -71,10 +76,10 @@ class SweepWriter:
         run_dir = RunDir(self.path / "trials" / trial_id)
         if outcome != "missing":
             run_dir.create(record, parse_run_config(CONFIG | {"seed": seed}))
-            self._run(run_dir, trial_id, outcome)
+            self._run(run_dir, trial_id, outcome, reason)
         return run_dir
 
-    def _run(self, run_dir: RunDir, trial_id: str, outcome: Outcome) -> None:
+    def _run(self, run_dir: RunDir, trial_id: str, outcome: Outcome, reason: str) -> None:
         index = len(self.planned)
         common = {"attempt": 1, "total_steps": 720, "started_unix_s": START + index}
         if outcome == "pending":
@@ -83,7 +88,7 @@ class SweepWriter:
         if isinstance(outcome, str):
             extra: dict[str, Any] = {"step": 120}
             if outcome == "failed":
-                extra |= {"failure": "diverged", "reason": "the training loss became nan"}
+                extra |= {"failure": "diverged", "reason": reason}
             run_dir.write_status(StatusRecord(state=outcome, **common, **extra))
             return
         run_dir.write_status(StatusRecord(state="completed", step=720, **common))
@@ -107,12 +112,14 @@ class SweepWriter:
         }  # fmt: skip
         run_dir.write_env(EnvRecord(**(values | self.env)))
 
-    def finish(self, axes: Sequence[str] | None = None) -> Path:
+    def finish(
+        self, axes: Sequence[str] | None = None, description: str = "Does distillation help?"
+    ) -> Path:
         """Write plan.json and sweep.yaml; returns the folder."""
         if axes is None:
             axes = list(dict.fromkeys(axis for trial in self.planned for axis in trial.swept))
         plan = PlanRecord(
-            sweep=self.name, description="Does distillation help?", sweep_hash="abcd1234",
+            sweep=self.name, description=description, sweep_hash="abcd1234",
             created_utc="2026-11-21T14:00:00Z", command="deit-launch sweep sweeps/quick.yaml",
             source="sweeps/quick.yaml", axes=tuple(axes), trials=tuple(self.planned),
         )  # fmt: skip
