@@ -129,7 +129,8 @@ def _sentences(found: Differences, matching: Matching, changed: Sequence[Row]) -
         said.append(f"Slower in B: {listing(labels)}.")
     alone = len(matching.only_a), len(matching.only_b)
     if any(alone):
-        said.append(f"{alone[0]} only in A, {alone[1]} only in B.")
+        a, b = (str(number) if number else "none" for number in alone)
+        said.append(f"Variants only in A: {a}; only in B: {b}.")
     if changed:
         names = listing([row[0] for row in changed], 4)
         said.append(f"The sweeps differ in {names}; a difference may come from any of them.")

@@ -7,7 +7,7 @@ hold the chance of the measured seeds alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from reports import stats
@@ -106,6 +106,41 @@ def compare_published(sweep: SweepResults, analysis: Analysis) -> ReferenceCompa
     by_metric = [_compare(metric, matches, analysis) for metric in METRICS]
     rows = tuple(rows[group] for group in matches for rows in by_metric if group in rows)
     return ReferenceComparison(reference, matches, unmatched, rows)
+
+
+def published_values(found: ReferenceComparison | None) -> dict[str, Any] | None:
+    """The comparison as plain data for results.json; percent and percentage points."""
+    if found is None:
+        return None
+    return {
+        "name": found.reference.name,
+        "source": found.reference.source,
+        "rows": [
+            {
+                "group_id": row.group_id,
+                "published_model": found.matches[row.group_id].row.name,
+                "accuracy": row.metric.measured,
+                "n": row.n,
+                "mean": row.mean,
+                "published": row.published,
+                "difference": row.difference,
+                "interval": asdict(row.difference_interval) if row.difference_interval else None,
+                "verdict": row.word,
+            }
+            for row in found.rows
+        ],
+        "matches": [
+            {
+                "group_id": group,
+                "why": match.why,
+                "differences": list(match.differences),
+                "unknown": list(match.unknown),
+                "not_comparable": match.unlike,
+            }
+            for group, match in found.matches.items()
+        ],
+        "unmatched": dict(found.unmatched),
+    }
 
 
 def measured_of(variant: Variant) -> Measured:

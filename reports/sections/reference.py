@@ -59,9 +59,9 @@ def _table(found: ReferenceComparison, labels: dict[str, str], rounding: Roundin
         Column("n", numeric=True),
         Column("measured (%)", numeric=True),
         Column("published (%)", numeric=True),
-        Column("measured - published (points)", numeric=True),
+        Column("difference (points)", numeric=True),
         Column("95 % interval", numeric=True),
-        Column("verdict"),
+        Column("against the published"),
     )
     rows = tuple(
         _row(row, labels[row.group_id], found, rounding) for row in found.rows[:_MOST_ROWS]
@@ -84,18 +84,23 @@ def _row(
         Cell(row.metric.title),
         Cell(str(row.n), value=row.n),
         Cell(fine.with_error(row.mean, row.interval), value=row.mean),
-        Cell(f"{row.published:g}", value=row.published),
+        Cell(_as_printed(row.published), value=row.published),
         Cell(difference, value=row.difference),
         Cell(span),
-        Cell(_WORDS[row.word], strong=row.word == "below"),
+        Cell(row.word, strong=row.word == "below"),
     )
+
+
+def _as_printed(value: float) -> str:
+    """At least one decimal, as papers print accuracies."""
+    return f"{value:.1f}" if round(value, 1) == value else f"{value:g}"
 
 
 def _legend(found: ReferenceComparison) -> str:
     tested = sum(row.difference_interval is not None for row in found.rows)
     text = (
         "Published numbers come without an interval, so the intervals hold the chance of the "
-        "measured seeds only; n is their number. "
+        "measured seeds only; n is their number. The difference is measured minus published. "
     )
     if tested:
         text += (

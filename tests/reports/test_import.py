@@ -216,7 +216,7 @@ def test_what_the_user_states_makes_a_run_comparable(
     assert call(monkeypatch, "import", tmp_path / "runs", "--output", out, *sets) == 0
     assert call(monkeypatch, out, "--reference", "deit", "--format", "md") == 0
     text = (out / "report/report.md").read_text(encoding="utf-8")
-    assert "not distinguishable from the published number" in text
+    assert "1 not distinguishable from the published number" in text
     assert "train.duration: 2ep here, 300ep published" in text.replace("\\", "")
     assert "Not known here: train.global_batch_size" in text.replace("\\", "")
     assert "stated at import" in text

@@ -210,6 +210,8 @@ def test_results_json_keeps_the_reference(imagenet: SweepWriter, tmp_path: Path)
     assert json_text(again) == json_text(compiled)
     assert render_markdown(again) == render_markdown(compiled)
     assert "## Beside the published results" in render_markdown(again)
+    (row,) = json.loads(json_text(again))["published"]["rows"]
+    assert (row["published"], row["verdict"]) == (79.8, "below")
 
 
 def test_nothing_has_finished(imagenet: SweepWriter) -> None:
