@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from deit_core.records import EnvRecord
 from reports.analysis import Analysis, VariantResult
 from reports.results import SweepResults, TrialResult
+from reports.search_caveats import SEARCH_RULES
 from reports.speed_caveats import SPEED_RULES
 from reports.stats import BARTLETT_LEVEL, sampling_half_width
 from reports.text import count, listing
@@ -259,4 +260,5 @@ _RULES: tuple[Callable[[SweepResults, Analysis], Iterator[str]], ...] = (
     _imported,
     _best_of_many,
     *SPEED_RULES,
+    *SEARCH_RULES,
 )

@@ -214,3 +214,23 @@ def test_damaged_search_files_do_not_stop_the_report(writer: SweepWriter) -> Non
     (block,) = _section(folder).blocks
     assert isinstance(block, Paragraph)
     assert "is not as this version writes it" in block.text
+
+
+def _caveats(folder: Path) -> str:
+    section = next(one for one in _report(folder).sections if one.id == "caveats")
+    return " ".join(block for one in section.blocks for block in getattr(one, "items", ()))
+
+
+def test_a_mean_over_the_seeds_that_were_not_pruned_is_called_flattered(
+    writer: SweepWriter,
+) -> None:
+    writer.variant({"distill.kind": "none"}, [80.0, 81.0])
+    writer.variant({"distill.kind": "soft"}, [82.0, "pruned"])
+    writer.variant({"distill.kind": "hard"}, ["pruned", "pruned"])
+    said = _caveats(writer.finish())
+    assert "the mean over the others is flattered: kind=soft (1 of 2)." in said
+    assert "1 variant has no result, as every seed was stopped early on purpose" in said
+
+
+def test_a_search_is_not_warned_of_what_it_pruned(writer: SweepWriter) -> None:
+    assert "stopped early on purpose" not in _caveats(_search(writer, [70.0, "pruned"]))
