@@ -7,13 +7,16 @@ side, or no seeds that differ, show no spread to test with).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports import stats
 from reports.results import SweepResults
+from reports.sizes import ModelSize, sizes_of
 from reports.stats import Estimate, Interval, Paired, Spread, Verdict
+from reports.throughput import Speeds, speeds_of
 from reports.variants import KIND, NO_BASELINE, Baseline, Variant, find_baseline, group_variants
 
 
@@ -83,6 +86,16 @@ class Analysis:
         """The highest mean, if anything has finished."""
         first = next(iter(self.ranked), None)
         return first if first is not None and first.mean is not None else None
+
+    @functools.cached_property
+    def speeds(self) -> Speeds:
+        """How fast the variants are, where it was measured."""
+        return speeds_of(self.variants)
+
+    @functools.cached_property
+    def sizes(self) -> Mapping[str, ModelSize]:
+        """How large the variants are, by group id."""
+        return sizes_of(self.variants, self.speeds)
 
     @property
     def tested(self) -> int:

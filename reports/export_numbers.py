@@ -7,15 +7,14 @@ from typing import Any
 
 from reports.analysis import Analysis
 from reports.effects import axis_effects, pair_interactions
-from reports.sizes import sizes_of
-from reports.throughput import Speeds, VariantSpeed, speeds_of
+from reports.throughput import Speeds, VariantSpeed
 from reports.tradeoff import tradeoff
 
 
 def size_and_speed(analysis: Analysis) -> dict[str, dict[str, Any]]:
     """Of each variant by group id: `size`, and `throughput` or null where it was not measured."""
-    speeds = speeds_of(analysis.variants)
-    sizes = sizes_of(analysis.variants, speeds)
+    speeds = analysis.speeds
+    sizes = analysis.sizes
     return {
         group: {"size": asdict(size), "throughput": _throughput(speeds, speeds.of.get(group))}
         for group, size in sizes.items()

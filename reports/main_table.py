@@ -9,10 +9,10 @@ from typing import Literal
 from deit_core.throughput_records import Quantity
 from reports.analysis import Analysis, Comparison, VariantResult
 from reports.document import Cell, Column, Table
-from reports.sizes import ModelSize, sizes_of
+from reports.sizes import ModelSize
 from reports.stats import mean
 from reports.text import NOTHING, Rounding
-from reports.throughput import Rate, Speeds, significant, speeds_of
+from reports.throughput import Rate, Speeds, significant
 from reports.variants import short_names, value_text
 
 HEADS = {
@@ -185,8 +185,8 @@ def _comparison_fields(analysis: Analysis, rounding: Rounding) -> list[_Field]:
 
 
 def _model_fields(analysis: Analysis) -> list[_Field]:
-    speeds = speeds_of(analysis.variants)
-    sizes = sizes_of(analysis.variants, speeds)
+    speeds = analysis.speeds
+    sizes = analysis.sizes
 
     def size(
         title: str, read: Callable[[ModelSize], float | None], text: Callable[[float], str]

@@ -7,7 +7,7 @@ from reports.main_table import UNLIKE
 from reports.results import SweepResults
 from reports.stats import sampling_half_width
 from reports.text import Rounding, count, listing
-from reports.throughput import COMMAND, Speeds, speeds_of, where_measured
+from reports.throughput import COMMAND, Speeds, where_measured
 
 
 def how_to_read(sweep: SweepResults, analysis: Analysis, rounding: Rounding) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def legend(sweep: SweepResults, analysis: Analysis) -> tuple[str, ...]:
             "Difference: to the baseline, in percentage points, with a 95 % interval that holds "
             "for all comparisons at once."
         )
-    speeds = speeds_of(analysis.variants)
+    speeds = analysis.speeds
     if speeds.measured:
         sentences += _speed_legend(speeds)
     return tuple(sentences)
@@ -54,7 +54,7 @@ def _speed_legend(speeds: Speeds) -> list[str]:
 
 def _throughput(analysis: Analysis) -> list[str]:
     """How speed was measured, or how to measure it."""
-    speeds = speeds_of(analysis.variants)
+    speeds = analysis.speeds
     if not speeds.measured:
         return [
             f"Throughput was not measured, and is not taken from training, where other trials and "

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from reports import stats
 from reports.analysis import Analysis, VariantResult
-from reports.sizes import sizes_of
 from reports.stats import Interval
 from reports.text import Rounding
-from reports.throughput import Rate, Speeds, as_fast, significant, speeds_of, where_measured
+from reports.throughput import Rate, Speeds, as_fast, significant, where_measured
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class FastAlternative:
 def speed_sentences(analysis: Analysis, rounding: Rounding) -> list[str]:
     """Cost of the best, and what is faster without being told apart; nothing where not measured."""
     best = analysis.best
-    speeds = speeds_of(analysis.variants)
+    speeds = analysis.speeds
     if best is None or not speeds.measured:
         return []
     rate = speeds.rate(best.variant.group_id)
@@ -62,7 +61,7 @@ def _cost(analysis: Analysis, best: VariantResult, speeds: Speeds) -> str:
     inference, training = (speeds.rate(group, q) for q in ("inference", "training"))
     if not inference and not training:
         return f"The speed of {label} was not measured."
-    size = sizes_of([best.variant], speeds)[group]
+    size = analysis.sizes[group]
     has, runs = [], []
     if size.parameters is not None:
         has.append(f"{significant(size.parameters / 1e6)} M parameters")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from reports.analysis import Analysis
 from reports.results import SweepResults
 from reports.text import count, listing
-from reports.throughput import speeds_of
 
 LOADER_BOUND = 0.9
 """Share of the speed without the data loader below which training waits for the loader."""
@@ -16,7 +15,7 @@ BUSY_CORES = 0.25
 
 
 def _unlike_speeds(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
-    speeds = speeds_of(analysis.variants)
+    speeds = analysis.speeds
     found: dict[str, list[str]] = {}
     for variant in analysis.variants:
         for name, value in speeds.unlike(variant.group_id).items():
@@ -32,7 +31,7 @@ def _unlike_speeds(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
 
 
 def _unlike_precision(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
-    speeds = speeds_of(analysis.variants)
+    speeds = analysis.speeds
     differing = []
     for variant in analysis.variants:
         config = next((trial.config for trial in variant.trials if trial.config), None)
@@ -50,7 +49,7 @@ def _unlike_precision(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
 
 
 def _loader_bound(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
-    speeds = speeds_of(analysis.variants)
+    speeds = analysis.speeds
     slow = []
     for variant in analysis.variants:
         fed = speeds.rate(variant.group_id, "training_with_data")
@@ -67,7 +66,7 @@ def _loader_bound(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
 
 
 def _disturbed_speeds(sweep: SweepResults, analysis: Analysis) -> Iterator[str]:
-    speeds = speeds_of(analysis.variants)
+    speeds = analysis.speeds
     busy = []
     for variant in analysis.variants:
         speed = speeds.of.get(variant.group_id)

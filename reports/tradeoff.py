@@ -9,9 +9,8 @@ from typing import Literal
 from reports import stats
 from reports.analysis import Analysis, VariantResult
 from reports.families import family_axis, family_of, rest_of_label
-from reports.sizes import sizes_of
 from reports.stats import Interval, ParetoFront, ParetoPoint
-from reports.throughput import Speeds, speeds_of
+from reports.throughput import Speeds
 from reports.variants import short_names
 
 Measure = Literal["images/s", "GMACs", "parameters (M)"]
@@ -86,7 +85,7 @@ def tradeoff(analysis: Analysis) -> Tradeoff | None:
 
     None where fewer than two variants can be placed, or all have the same cost.
     """
-    speeds = speeds_of(analysis.variants)
+    speeds = analysis.speeds
     for measure in _measures(speeds):
         found = _along(analysis, measure, speeds)
         if found is not None:
@@ -153,7 +152,7 @@ def _costs(
                 span = None if None in edges else Interval(rate.low or 0.0, rate.high or 0.0)
                 found[group] = (rate.images_per_s, span)
         return found
-    for group, size in sizes_of(analysis.variants, speeds).items():
+    for group, size in analysis.sizes.items():
         value = size.macs if measure == "GMACs" else size.parameters
         if value:
             found[group] = (value / (1e9 if measure == "GMACs" else 1e6), None)

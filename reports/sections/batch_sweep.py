@@ -10,7 +10,7 @@ from reports.document import Block, Bullets, Details, Facts, Figure, Paragraph, 
 from reports.figures.batch import BatchLine, BatchPlot
 from reports.settings import same_value
 from reports.text import listing, utc
-from reports.throughput import Speeds, VariantSpeed, described, significant, speeds_of
+from reports.throughput import Speeds, VariantSpeed, described, significant
 from reports.throughput_tables import (
     MeasuredModel,
     batch_table,
@@ -28,7 +28,7 @@ _SPARES = 20
 
 def throughput_section(context: Context) -> Section | None:
     """None where nothing was measured; the Pareto section and the method say how to."""
-    speeds = speeds_of(context.analysis.variants)
+    speeds = context.analysis.speeds
     failures = _failures(context, speeds)
     if not speeds.measured:
         if not failures:

@@ -8,7 +8,7 @@ from reports.figures.pareto import MOST_POINTS, ParetoPlot, most_important
 from reports.main_table import MOST_ROWS, UNLIKE
 from reports.stats import DOMINANCE
 from reports.text import NOTHING, Rounding, count, listing
-from reports.throughput import COMMAND, significant, speeds_of, where_measured
+from reports.throughput import COMMAND, significant, where_measured
 from reports.tradeoff import Measure, Tradeoff, TradeoffPoint, tradeoff
 
 _TITLES: dict[Measure, str] = {
@@ -25,7 +25,7 @@ def pareto_section(context: Context) -> Section | None:
     if len(analysis.variants) < 2:
         return None
     found = tradeoff(analysis)
-    speeds = speeds_of(analysis.variants)
+    speeds = analysis.speeds
     blocks: list[Block] = []
     if not speeds.measured:
         text = "Throughput was not measured, so nothing is said about speed. To measure it:"
@@ -43,7 +43,7 @@ def pareto_section(context: Context) -> Section | None:
 
 
 def _no_choice(context: Context) -> str:
-    speeds = speeds_of(context.analysis.variants)
+    speeds = context.analysis.speeds
     found = [speeds.rate(group) for group in speeds.of]
     rates = {rate.images_per_s for rate in found if rate}
     if len(rates) == 1 and len(speeds.measured) > 1:
