@@ -99,11 +99,14 @@ def test_many_decision_makers_get_a_row_for_each_variant(writer: SweepWriter) ->
 def test_analyses_made_apart_are_not_mixed(writer: SweepWriter) -> None:
     writer.summary = {"val_top1_dist": None}
     first, second, third = writer.variant({"distill.kind": "none"}, [80.0, 81.0, 82.0])
-    write_analyses({"a": first, "b": second}, {frozenset(("a", "b")): 0.2}, None)
-    write_analyses({"a": third}, {}, None)
+    truth = "ground truth"
+    shares = {("a", "b"): 0.2, ("a", truth): 0.1, ("b", truth): 0.1}
+    write_analyses({"a": first, "b": second}, {frozenset(k): v for k, v in shares.items()}, None)
+    write_analyses({"a": third}, {frozenset(("a", truth)): 0.9}, None)
     section = _section(writer.finish())
     assert section is not None
     assert _cells(section)["kind=none", "kind=none"] == "0.200"
+    assert _cells(section)["kind=none", truth] == "0.100"
     legend = section.blocks[2]
     assert isinstance(legend, Paragraph)
     assert "1 run analysed apart from these" in legend.text

@@ -106,6 +106,7 @@ def test_a_point_that_breaks_a_constraint_cannot_win(writer: SweepWriter) -> Non
     found = _results(folder)
     assert found.winner is not None
     assert found.winner.number == 2
+    assert [point.number for point in found.front()] == [2]
     assert found.points[1].broken == ("parameters <= 1000",)
     text = " ".join(_sentences(_section(folder)))
     assert "1 completed point broke a constraint and cannot win" in text
