@@ -1,4 +1,4 @@
-"""How long `deit-report` takes, and how much memory: 1,000 trials of 300 epochs, and 10,000 trials.
+"""How long `deit-report` takes, and how much memory, for 1,000 and for 10,000 trials.
 
     .venv/bin/python benchmarks/report_scale.py [--trials 1000 10000] [--epochs 300] [--keep FOLDER]
 
@@ -187,14 +187,15 @@ def _write(path: Path, record: Record) -> None:
     path.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def measure(sweep: Path) -> tuple[float, float]:
-    """Wall seconds and peak GiB of one fresh `deit-report`."""
+def measure(sweep: Path) -> tuple[float, float, float]:
+    """Wall seconds, processor seconds and peak GiB of one fresh `deit-report`."""
     start = time.perf_counter()
     process = subprocess.Popen([REPORT, sweep], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"deit-report failed on {sweep}")
-    return time.perf_counter() - start, used.ru_maxrss / 2**20
+    wall = time.perf_counter() - start
+    return wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
 
 
 def main() -> None:
@@ -209,10 +210,11 @@ def main() -> None:
             sweep = (asked.keep or Path(name)) / f"scale_{trials}"
             if not sweep.exists():
                 Writer(sweep, asked.epochs).sweep(trials)
-            seconds, peak_gib = measure(sweep)
+            seconds, processor, peak_gib = measure(sweep)
             sizes = {p.name: p.stat().st_size for p in (sweep / "report").iterdir() if p.is_file()}
             sys.stdout.write(
-                f"{trials:6,} trials x {asked.epochs} epochs: {seconds:6.1f} s, peak "
+                f"{trials:6,} trials x {asked.epochs} epochs: {seconds:6.1f} s "
+                f"(processor {processor:.1f} s), peak "
                 f"{peak_gib:.2f} GiB; index.html {sizes['index.html'] / 1e6:.2f} MB, "
                 f"results.json {sizes['results.json'] / 1e6:.1f} MB\n"
             )

@@ -85,6 +85,8 @@ def tradeoff(analysis: Analysis) -> Tradeoff | None:
 
     None where fewer than two variants can be placed, or all have the same cost.
     """
+    if not analysis.variants:
+        return None
     speeds = analysis.speeds
     for measure in _measures(speeds):
         found = _along(analysis, measure, speeds)

@@ -59,7 +59,7 @@ _MAKERS: dict[str, Callable[[Report, dict[str, Picture]], Files]] = {
     "html": _html,
 }
 """In the order in which they are written: the page comes last, so whoever sees it sees all."""
-FORMATS = tuple(reversed(_MAKERS))
+FORMATS = ("html", "md", "csv", "json", "tex", "svg", "pdf")
 """`md` includes the figures it shows, figures/*.svg."""
 _DRAWN = {"html", "md", "svg", "pdf"}
 
