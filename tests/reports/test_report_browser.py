@@ -91,6 +91,21 @@ def test_the_page_does_not_scroll_sideways(
             assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_numbers_of_a_column_stand_with_their_decimal_points_aligned(
+    browser: Any, tmp_path: Path
+) -> None:
+    writer = SweepWriter(tmp_path / "sweep")
+    writer.variant({"optim.lr": 0.1}, [80.1, 81.3])
+    writer.variant({"optim.lr": 0.2}, [9.5])  # no ±
+    with opened(browser, written(writer.finish())) as seen:
+        tails = seen.page.locator("#table-variants .tail")
+        assert [tail.inner_text()[0] for tail in tails.all()[:2]] == [".", "."]
+        points = {round(tail.bounding_box()["x"], 1) for tail in tails.all()[:2]}
+        assert len(points) == 1
+        row = seen.page.locator("#table-variants tbody tr").first
+        assert " ± " in row.inner_text()  # the spaces are seen, too
+
+
 def test_the_page_is_small(rich: Path, many: Path) -> None:
     assert max(rich.stat().st_size, many.stat().st_size) < 1_000_000
 
