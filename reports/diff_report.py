@@ -133,7 +133,8 @@ def _sentences(found: Differences, matching: Matching, changed: Sequence[Row]) -
         said.append(f"Variants only in A: {a}; only in B: {b}.")
     if changed:
         names = listing([row[0] for row in changed], 4)
-        said.append(f"The sweeps differ in {names}; a difference may come from any of them.")
+        which = "it" if len(changed) == 1 else "any of them"
+        said.append(f"The sweeps differ in {names}; a difference may come from {which}.")
     return said
 
 

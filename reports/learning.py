@@ -135,9 +135,12 @@ def _seed_curve(trial: TrialResult, hours_per_step: float | None) -> SeedCurve |
         np.asarray(trial.curve.column(name), dtype=np.float64)
         for name in ("epoch", "step", "val_top1")
     )
+    if not steps.size and trial.imported is not None:  # its files may count epochs alone
+        steps = np.full(epochs.size, np.nan)
     if not len(epochs) == len(steps) == len(top1):
         return None
-    known = np.flatnonzero(np.isfinite(epochs) & np.isfinite(steps) & np.isfinite(top1))
+    stepped = np.isfinite(steps) | (trial.imported is not None)
+    known = np.flatnonzero(np.isfinite(epochs) & stepped & np.isfinite(top1))
     if not known.size:
         return None
     if known.size > _MOST_POINTS:

@@ -76,7 +76,7 @@ def _seeds(runs: Sequence[tuple[Found, ForeignRun]]) -> list[tuple[str, int, boo
     """Variant, seed, and whether the seed was written down, of each run.
 
     Runs under one name that the user gave are seeds of one variant; so are runs of timm with equal
-    settings. Unknown seeds are numbered.
+    settings, which are named by their model. Unknown seeds are numbered.
     """
     variants: dict[str, list[int]] = {}
     by_settings: dict[str, str] = {}
@@ -84,13 +84,22 @@ def _seeds(runs: Sequence[tuple[Found, ForeignRun]]) -> list[tuple[str, int, boo
     for one, run in runs:
         variant = one.variant or one.name
         if one.variant is None and run.settings and run.seed is not None:
-            variant = by_settings.setdefault(_digest(dict(run.settings)), variant)
+            key = _digest(dict(run.settings))
+            if key not in by_settings:
+                by_settings[key] = _new_name(str(run.settings.get("model.name", variant)), variants)
+            variant = by_settings[key]
         used = variants.setdefault(variant, [])
         free = next(number for number in range(len(used) + 1) if number not in used)
         seed = free if run.seed is None else run.seed
         used.append(seed)
         found.append((variant, seed, run.seed is not None))
     return found
+
+
+def _new_name(name: str, taken: Mapping[str, Any]) -> str:
+    """The name, numbered where another variant has it."""
+    names = (name, *(f"{name} ({number})" for number in range(2, len(taken) + 2)))
+    return next(one for one in names if one not in taken)
 
 
 def _trial(found: Found, run: ForeignRun, variant: str, seed: int) -> TrialRecord:

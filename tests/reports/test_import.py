@@ -187,11 +187,13 @@ def test_from_foreign_files_to_a_report(
     plain, timm = report.context.analysis.variants
     assert (plain.label, sorted(plain.values.values())) == ("run=plain", [71.9, 72.0, 72.3])
     assert sorted(timm.values) == [0, 1, 2]  # the seeds of args.yaml
+    assert timm.label == "run=deit_tiny_patch16_224"
     text = render_markdown(report)
     assert "6 runs of other programs, imported: the value of the last epoch counts" in text
     assert "The seeds of 3 imported runs are not known" in text
     assert "unknown number of val images" in text
     assert "Not imported: " in text
+    assert "## Learning curves" in text
 
     assert call(monkeypatch, out) == 0
     values = json.loads((out / "report/results.json").read_text(encoding="utf-8"))
