@@ -36,7 +36,7 @@ class HistoryPlot:
 
     def paint(self, canvas: Canvas) -> None:
         """Marks for points, a step line for the best so far."""
-        axes = _axes(canvas, "number of the trial, in the order of asking", self.objective.metric)
+        axes = _axes(canvas, "point, in the order of asking", self.objective.metric)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
         if self.best:
             xs = [number for number, _ in self.best] + [self.last]

@@ -22,11 +22,6 @@ from reports.text import NOTHING, count
 from reports.variants import short_names, value_text
 
 MOST_ROWS = 1000
-_MARKS = (
-    "Dots: completed points; hollow: a constraint is broken. Triangles: pruned, stopped early on "
-    "purpose, at their last evaluation. Crosses: failed or not finished, at the bottom where "
-    "nothing was evaluated. Line: the best so far."
-)
 
 
 def search_section(context: Context) -> Section | None:
@@ -70,10 +65,23 @@ def _history(found: SearchResults) -> Figure:
         "search_history",
         f"{objective.metric} of every point, and the best so far",
         f"{_finding(found)}{note}",
-        f"{_MARKS}{note}",
+        f"{_marks(drawn)}{note}",
         plot,
         _points_table(found),
     )
+
+
+def _marks(drawn: Sequence[Point]) -> str:
+    """What the marks stand for; of those that are there."""
+    states = {point.state for point in drawn}
+    parts = ["Dots: completed points."] if "completed" in states else []
+    if any(point.broken for point in drawn):
+        parts.append("Hollow: a constraint is broken.")
+    if "pruned" in states:
+        parts.append("Triangles: pruned, stopped early on purpose, at their last evaluation.")
+    if states & {"failed", "open"}:
+        parts.append("Crosses: failed or not finished, at the bottom where nothing was evaluated.")
+    return " ".join([*parts, "Line: the best so far."])
 
 
 def _drawn(found: SearchResults) -> tuple[Point, ...]:
