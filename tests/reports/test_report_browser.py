@@ -176,7 +176,7 @@ def test_print_has_all_of_it_in_black_on_white(browser: Any, rich: Path, scripts
         assert [text for text in outline if text in headings] == headings
         seen.page.emulate_media(media="print")
         # A folded part takes its place, whether or not a script unfolds it.
-        assert seen.page.locator("#provenance details pre").bounding_box()["height"] > 40
+        assert seen.page.locator("#provenance details").last.bounding_box()["height"] > 60
         assert not seen.page.locator("nav.side, nav.folded, select").first.is_visible()
         colours = "getComputedStyle(document.body).color"
         assert seen.page.evaluate(colours) == "rgb(0, 0, 0)"
