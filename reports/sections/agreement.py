@@ -73,7 +73,8 @@ def _about(found: Agreement) -> Iterator[str]:
         yield (
             f"The distillation head differs from {_name(teacher)} on {100 * dist:.1f} % of the "
             f"images, the class head on {100 * cls:.1f} % (means over "
-            f"{count(len(nearer), 'distilled variant')}); it is the nearer one in {closer} of {len(nearer)}."
+            f"{count(len(nearer), 'distilled variant')}); it is the nearer one in {closer} of "
+            f"{len(nearer)}."
         )
 
 
