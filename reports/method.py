@@ -63,7 +63,7 @@ def _throughput(analysis: Analysis) -> list[str]:
     protocols = {speed.record.protocol for speed in speeds.measured}
     sentences = [
         "Throughput is measured apart from training, on synthetic images that lie on the device: "
-        "inference is the forward pass alone; training is a whole step with the teacher's forward "
+        "inference is the forward pass alone; training is a whole step, with the teacher's forward "
         "pass. Neither is derived from the other, and numbers of other machines are not comparable."
     ]
     if len(protocols) == 1:

@@ -74,7 +74,7 @@ def _speed_table(models: Sequence[MeasuredModel], quantity: Quantity, speeds: Sp
 
 _CAPTIONS: dict[Quantity, str] = {
     "inference": "Inference: the forward pass alone",
-    "training": "Training: a whole step, with the teacher's forward pass",
+    "training": "Training: a whole step, the teacher's forward pass included where there is one",
     "training_with_data": "Training fed by the data loader",
 }
 
