@@ -9,6 +9,7 @@ from typing import Literal
 from reports import stats
 from reports.analysis import Analysis, VariantResult
 from reports.families import family_axis, family_of, rest_of_label
+from reports.settings import same_value
 from reports.stats import Interval, ParetoFront, ParetoPoint
 from reports.throughput import Speeds
 from reports.variants import short_names
@@ -102,7 +103,7 @@ def _measures(speeds: Speeds) -> tuple[Measure, ...]:
 def _along(analysis: Analysis, measure: Measure, speeds: Speeds) -> Tradeoff | None:
     costs = _costs(analysis, measure, speeds)
     axis = family_axis(analysis.variants)
-    names = short_names(tuple(analysis.variants[0].swept))
+    names = _differing(analysis)
     finished = [row for row in _rows(analysis) if row.mean is not None]
     known = [row for row in finished if row.variant.group_id in costs]
     elsewhere = [row for row in known if speeds.other_machine(row.variant.group_id)]
@@ -136,6 +137,16 @@ def _along(analysis: Analysis, measure: Measure, speeds: Speeds) -> Tradeoff | N
     families = tuple(dict.fromkeys(family_of(v, axis) for v in analysis.variants))
     labels = tuple(row.variant.label for row in elsewhere)
     return Tradeoff(measure, tuple(points), families, front, labels, len(finished) - len(known))
+
+
+def _differing(analysis: Analysis) -> dict[str, str]:
+    """Short names of the fields that have more than one value."""
+    names = short_names(tuple(analysis.variants[0].swept))
+    return {
+        axis: name
+        for axis, name in names.items()
+        if len({same_value(variant.swept[axis]) for variant in analysis.variants}) > 1
+    }
 
 
 def _rows(analysis: Analysis) -> list[VariantResult]:

@@ -163,9 +163,10 @@ def _draw_labels(axes: Axes, plot: ParetoPlot) -> None:
     half = _MARKER / 2 / scale
     marks: list[Box] = [(x - half, y - half, x + half, y + half) for x, y in anchors]
     bars: list[Box] = []
-    for point, (x, _) in zip(plot.drawn, anchors, strict=True):
+    for point, (x, y) in zip(plot.drawn, anchors, strict=True):
         low, high = (_pixels(axes, point.x, edge)[1] for edge in _y_edges(point))
-        bars.append((x - 1, low, x + 1, high))
+        left, right = (_pixels(axes, edge, point.accuracy)[0] for edge in _x_edges(point))
+        bars += [(x - 1, low, x + 1, high), (left, y - 1, right, y + 1)]
     corners = [_pixels(axes, x, y) for x, y in zip(*_steps(axes, plot), strict=True)]
     for (x, y), (next_x, next_y) in pairwise(corners):
         left, right, low, high = *sorted((x, next_x)), *sorted((y, next_y))
