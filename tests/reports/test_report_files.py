@@ -188,7 +188,8 @@ def test_a_dollar_in_a_label_is_no_formula(writer: SweepWriter) -> None:
 def test_markdown(output: Path) -> None:
     text = (output / "report.md").read_text(encoding="utf-8")
     assert text.startswith(
-        "# Report of the sweep quick (partial: 9 of 10 trials have ended)\n\nDoes distillation help?\n\n## Answer\n\n"
+        "# Report of the sweep quick (partial: 9 of 10 trials have ended)\n\n"
+        "Does distillation help?\n\n## Answer\n\n"
     )
     assert "\n\n## Be careful\n\n- " in text
     assert "](figures/accuracy.svg)" in text
