@@ -1,8 +1,8 @@
 """The attempts at a trial, as its run directory records them. Torch-free.
 
-`RunDir.attempts_file` gets one line when an attempt starts and one when it has ended; the later line
-of the same number counts. The launcher writes them (launcher/attempts.py); the report counts what
-they cost.
+`RunDir.attempts_file` gets one line when an attempt starts and one when it has ended; the later
+line of the same number counts. The launcher writes them (launcher/attempts.py); the report counts
+what they cost.
 """
 
 from __future__ import annotations

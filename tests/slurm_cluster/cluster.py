@@ -130,7 +130,7 @@ class SlurmCluster:
         self.wait_until(lambda: system.listens(self.layout.database_port), START_S)
 
     def stop_accounting(self) -> None:
-        """Kill slurmdbd: `sacct` fails; slurmctld keeps what it has to say, but for what it just sent."""
+        """Kill slurmdbd: `sacct` fails; slurmctld keeps what it has yet to send."""
         self._daemons.kill("slurmdbd")
 
     def start_slurmctld(self) -> None:
