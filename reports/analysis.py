@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from reports import stats
 from reports.results import SweepResults
-from reports.sizes import ModelSize, sizes_of
+from reports.speed.sizes import ModelSize, sizes_of
+from reports.speed.throughput import Speeds, speeds_of
 from reports.stats import Estimate, Interval, Paired, Spread, Verdict
-from reports.throughput import Speeds, speeds_of
 from reports.variants import KIND, NO_BASELINE, Baseline, Variant, find_baseline, group_variants
 
 

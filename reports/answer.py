@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from reports.analysis import Analysis, Comparison, Effect, VariantResult
 from reports.results import SweepResults, TrialResult
-from reports.search_answer import search_answer
-from reports.speed_answer import speed_sentences
+from reports.search.answer import search_answer
+from reports.speed.answer import speed_sentences
 from reports.stats import Interval
 from reports.text import Rounding, count, listing
 from reports.variants import KIND

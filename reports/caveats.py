@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from deit_core.records import EnvRecord
 from reports.analysis import Analysis, VariantResult
 from reports.results import SweepResults, TrialResult
-from reports.search_caveats import SEARCH_RULES
-from reports.speed_caveats import SPEED_RULES
+from reports.search.caveats import SEARCH_RULES
+from reports.speed.caveats import SPEED_RULES
 from reports.stats import BARTLETT_LEVEL, sampling_half_width
 from reports.text import count, listing
 from reports.variants import KIND

@@ -16,8 +16,8 @@ from reports.analysis import VariantResult
 from reports.context import Context
 from reports.export import RESULT_FIELDS, trial_values
 from reports.report import Report
-from reports.sizes import ModelSize, sizes_of
-from reports.throughput import QUANTITIES, Rate, VariantSpeed, rate_of, speeds_of
+from reports.speed.sizes import ModelSize, sizes_of
+from reports.speed.throughput import QUANTITIES, Rate, VariantSpeed, rate_of, speeds_of
 from reports.variants import axes_of, value_text
 
 _TAKEN = {"trial_id", "group_id", "name", "role", "seed", "state", "variant", "reason"}

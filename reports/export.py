@@ -8,7 +8,7 @@ from typing import Any
 from reports.analysis import Analysis, VariantResult
 from reports.caveats import find_caveats
 from reports.export_numbers import effect_values, front_values, size_and_speed
-from reports.reference_compare import compare_published, published_values
+from reports.reference.compare import compare_published, published_values
 from reports.report import Report
 from reports.results import TrialResult
 from reports.stats import CONFIDENCE

@@ -7,8 +7,8 @@ from typing import Any
 
 from reports.analysis import Analysis
 from reports.effects import axis_effects, pair_interactions
-from reports.throughput import Speeds, VariantSpeed
-from reports.tradeoff import tradeoff
+from reports.speed.throughput import Speeds, VariantSpeed
+from reports.speed.tradeoff import tradeoff
 
 
 def size_and_speed(analysis: Analysis) -> dict[str, dict[str, Any]]:

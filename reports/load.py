@@ -20,7 +20,7 @@ from reports.errors import ReportError
 from reports.importers.find import looks_foreign
 from reports.load_trial import TrialReader
 from reports.results import SweepResults, TrialResult
-from reports.search_data import read_search
+from reports.search.files import read_search
 from reports.strict_json import decode, printable
 from reports.text import count
 

@@ -9,10 +9,10 @@ from typing import Literal
 from deit_core.throughput_records import Quantity
 from reports.analysis import Analysis, Comparison, VariantResult
 from reports.document import Cell, Column, Table
-from reports.sizes import ModelSize
+from reports.speed.sizes import ModelSize
+from reports.speed.throughput import Rate, Speeds, significant
 from reports.stats import mean
 from reports.text import NOTHING, Rounding
-from reports.throughput import Rate, Speeds, significant
 from reports.variants import short_names, value_text
 
 HEADS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from reports.analysis import Analysis
 from reports.main_table import UNLIKE
 from reports.results import SweepResults
+from reports.speed.throughput import COMMAND, Speeds, where_measured
 from reports.stats import sampling_half_width
 from reports.text import Rounding, count, listing
-from reports.throughput import COMMAND, Speeds, where_measured
 
 
 def how_to_read(sweep: SweepResults, analysis: Analysis, rounding: Rounding) -> tuple[str, ...]:

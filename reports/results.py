@@ -71,7 +71,7 @@ class SweepResults:
     trials: tuple[TrialResult, ...]
     """Plan order, but teachers last: the order of every table."""
     search: Mapping[str, Any] | None = None
-    """What a search wrote down (`reports.search_data`); null for a grid."""
+    """What a search wrote down (`reports.search.files`); null for a grid."""
     problems: tuple[str, ...] = ()
     """What of the sweep's own files could not be read."""
     extra: Mapping[str, Any] = field(default_factory=dict)

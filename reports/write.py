@@ -13,9 +13,9 @@ from reports.csv_files import results_csv, summary_csv
 from reports.errors import ReportError
 from reports.export import json_bytes
 from reports.figures.draw import Picture, draw
-from reports.render_html import render_html
-from reports.render_latex import latex_tables
-from reports.render_markdown import render_markdown
+from reports.render.html import render_html
+from reports.render.latex import latex_tables
+from reports.render.markdown import render_markdown
 from reports.report import Report
 
 Files = dict[str, str | bytes | bytearray]

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("deit_core", "launcher", "reports")
 SUFFIXES = {".py", ".j2", ".css", ".js"}
-DATA = "reports/references/"
+DATA = "reports/reference/"
 """Published results: the one place of files that are neither code nor template."""
 
 

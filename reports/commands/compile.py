@@ -15,8 +15,8 @@ import typer
 from reports.context import Options
 from reports.errors import ReportError
 from reports.load import load_sweep, resolve_sweep
-from reports.reference import load_reference
-from reports.reference_compare import with_reference
+from reports.reference.compare import with_reference
+from reports.reference.published import load_reference
 from reports.report import Report, compile_report
 from reports.results import SweepResults
 from reports.results_file import read_results
@@ -92,7 +92,7 @@ def compile_once(request: Request) -> Report:
     """
     from rich.console import Console
 
-    from reports.render_terminal import print_report
+    from reports.render.terminal import print_report
 
     job = prepare(request)
     if request.results is not None:

@@ -38,8 +38,8 @@ def diff(
 
     from reports.commands.regression import EXIT_REGRESSION
     from reports.context import Options
-    from reports.diff_report import compile_diff
-    from reports.diff_write import print_diff, write_diff
+    from reports.diff.report import compile_diff
+    from reports.diff.write import print_diff, write_diff
     from reports.results_file import read_any
     from reports.write import source_date_epoch
 

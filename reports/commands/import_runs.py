@@ -63,7 +63,7 @@ def import_runs(  # noqa: PLR0913, PLR0917 - one argument for each option
     from reports.importers.find import READERS, find_runs
     from reports.importers.run import Reading, UnreadableRunError, check_unit
     from reports.importers.write import Import, read_stated, write_sweep
-    from reports.reference_fields import CONFIG_FIELDS
+    from reports.reference.fields import CONFIG_FIELDS
     from reports.text import count, utc
     from reports.write import source_date_epoch
 

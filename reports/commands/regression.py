@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from reports.errors import ReportError
-from reports.reference_compare import compare_published
+from reports.reference.compare import compare_published
 from reports.report import Report
 
 EXIT_REGRESSION = 4

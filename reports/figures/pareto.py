@@ -13,8 +13,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from reports.figures.labels import Box, place_labels
 from reports.figures.style import GRID, INK, style_of
-from reports.throughput import significant
-from reports.tradeoff import Standing, Tradeoff, TradeoffPoint
+from reports.speed.throughput import significant
+from reports.speed.tradeoff import Standing, Tradeoff, TradeoffPoint
 
 MOST_POINTS = 60
 """Variants in one picture; the table has all."""

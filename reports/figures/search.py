@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from reports.figures.style import GRID, INK, STYLES
-from reports.search_results import Objective, Point
+from reports.search.results import Objective, Point
 
 MOST_POINTS = 500
 """Points drawn with a mark; of more, the newest and all that were the best so far."""

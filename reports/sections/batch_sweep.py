@@ -9,15 +9,15 @@ from reports.context import Context
 from reports.document import Block, Bullets, Details, Facts, Figure, Paragraph, Section, Table
 from reports.figures.batch import BatchLine, BatchPlot
 from reports.settings import same_value
-from reports.text import listing, utc
-from reports.throughput import Speeds, VariantSpeed, described, significant
-from reports.throughput_tables import (
+from reports.speed.tables import (
     MeasuredModel,
     batch_table,
     measured_models,
     speed_tables,
     sweep_of,
 )
+from reports.speed.throughput import Speeds, VariantSpeed, described, significant
+from reports.text import listing, utc
 from reports.variants import label_of, short_names
 
 MOST_LINES = 8

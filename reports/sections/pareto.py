@@ -6,10 +6,10 @@ from reports.context import Context
 from reports.document import Block, Cell, Code, Column, Figure, Paragraph, Section, Table
 from reports.figures.pareto import MOST_POINTS, ParetoPlot, most_important
 from reports.main_table import MOST_ROWS, UNLIKE
+from reports.speed.throughput import COMMAND, significant, where_measured
+from reports.speed.tradeoff import Measure, Tradeoff, TradeoffPoint, tradeoff
 from reports.stats import DOMINANCE
 from reports.text import NOTHING, Rounding, count, listing
-from reports.throughput import COMMAND, significant, where_measured
-from reports.tradeoff import Measure, Tradeoff, TradeoffPoint, tradeoff
 
 _TITLES: dict[Measure, str] = {
     "images/s": "Accuracy and throughput",

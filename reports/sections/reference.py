@@ -6,7 +6,7 @@ from collections import Counter
 
 from reports.context import Context
 from reports.document import Block, Bullets, Cell, Column, Details, Paragraph, Section, Table
-from reports.reference_compare import BesidePublished, ReferenceComparison, compare_published
+from reports.reference.compare import BesidePublished, ReferenceComparison, compare_published
 from reports.text import NOTHING, Rounding, count, listing
 
 _MOST_ROWS = 200

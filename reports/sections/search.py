@@ -8,8 +8,8 @@ from reports.context import Context
 from reports.cost import account
 from reports.document import Block, Bullets, Cell, Column, Figure, Paragraph, Section, Table
 from reports.figures.search import MOST_POINTS, HistoryPlot, TradeOffPlot, gid_of
-from reports.search_results import Point, SearchResults, read_results
-from reports.search_words import (
+from reports.search.results import Point, SearchResults, read_results
+from reports.search.words import (
     about_importance,
     about_search,
     fields_of,

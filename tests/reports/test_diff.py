@@ -14,9 +14,9 @@ from sweep_writer import CONFIG, SweepWriter
 
 from deit_core.config import parse_run_config
 from reports import cli
-from reports.diff_report import DiffReport, compile_diff, diff_values
+from reports.diff.report import DiffReport, compile_diff, diff_values
 from reports.load import load_sweep
-from reports.render_markdown import render_markdown
+from reports.render.markdown import render_markdown
 
 NONE, HARD = (80.1, 81.3, 79.7), (82.9, 83.5, 82.1)
 

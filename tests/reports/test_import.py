@@ -19,7 +19,7 @@ from reports.importers.find import find_runs
 from reports.importers.run import Reading, UnreadableRunError
 from reports.importers.timm_summary import read_timm
 from reports.load import load_sweep, resolve_sweep
-from reports.render_markdown import render_markdown
+from reports.render.markdown import render_markdown
 from reports.report import compile_report
 from reports.results_file import read_results
 

@@ -17,9 +17,9 @@ from reports.context import Options
 from reports.errors import ReportError
 from reports.export import json_text
 from reports.load import load_sweep
-from reports.reference import load_reference, parse_reference
-from reports.reference_compare import ReferenceComparison, compare_published, with_reference
-from reports.render_markdown import render_markdown
+from reports.reference.compare import ReferenceComparison, compare_published, with_reference
+from reports.reference.published import load_reference, parse_reference
+from reports.render.markdown import render_markdown
 from reports.report import Report, compile_report
 from reports.results_file import read_results
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.document import Cell, Column, Table
-from reports.latex_text import escape
-from reports.render_latex import PREAMBLE, latex_table
+from reports.render.latex import PREAMBLE, latex_table
+from reports.render.latex_text import escape
 
 PRINTABLE = "".join(map(chr, range(32, 127)))
 OTHERS = "– ± × … − é ü ñ ł ß Å 中 😀 → ≥ α “q” \u202e ` '"  # noqa: RUF001

@@ -17,7 +17,7 @@ from reports.document import Bullets, Figure, Paragraph, Section, Table
 from reports.figures.draw import draw
 from reports.load import load_sweep
 from reports.report import Report, compile_report
-from reports.search_results import SearchResults, read_results
+from reports.search.results import SearchResults, read_results
 from reports.stats.importance import importance
 
 

@@ -10,8 +10,8 @@ from throughput_writer import record, speed, write_speed
 from deit_core.throughput_records import ThroughputRecord
 from reports.caveats import find_caveats
 from reports.report import Report
+from reports.speed.throughput import COMMAND, significant, speeds_of
 from reports.text import NOTHING
-from reports.throughput import COMMAND, significant, speeds_of
 from reports.variants import group_variants
 
 DEPTH = "model.depth"

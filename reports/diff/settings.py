@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from deit_core.records import EnvRecord
-from reports.diff_match import Pair
-from reports.reference_fields import settings_of
+from reports.diff.match import Pair
+from reports.reference.fields import settings_of
 from reports.results import SweepResults
 from reports.text import NOTHING, listing
 from reports.variants import Variant, value_text

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.reference_fields import settings_of
+from reports.reference.fields import settings_of
 from reports.results import SweepResults
 from reports.variants import Variant, axes_of, group_variants
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from reports import stats
 from reports.analysis import Analysis
-from reports.reference import PublishedModel, Reference, parse_reference
-from reports.reference_fields import settings_of
-from reports.reference_match import Match, Measured, match_variant
+from reports.reference.fields import settings_of
+from reports.reference.match import Match, Measured, match_variant
+from reports.reference.published import PublishedModel, Reference, parse_reference
 from reports.results import SweepResults, TrialResult
 from reports.stats import Interval
 from reports.variants import Variant

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.text import Text
 
 from deit_core.run_dir import write_atomic
-from reports.diff_report import DiffReport, diff_values
+from reports.diff.report import DiffReport, diff_values
 from reports.document import Paragraph, Table
-from reports.render_html import render_html
-from reports.render_markdown import render_markdown
-from reports.render_terminal import print_table
+from reports.render.html import render_html
+from reports.render.markdown import render_markdown
+from reports.render.terminal import print_table
 from reports.store import compact_lines
 
 

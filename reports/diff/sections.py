@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.diff_settings import Row
-from reports.diff_stats import Difference, Differences, SpeedDifference
+from reports.diff.settings import Row
+from reports.diff.stats import Difference, Differences, SpeedDifference
 from reports.document import Block, Cell, Column, Paragraph, Section, Table
+from reports.speed.throughput import significant
 from reports.text import NOTHING, Rounding, count
-from reports.throughput import significant
 
 _MOST_ROWS = 1000
 _QUANTITIES = {

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.figures.draw import Picture
-from reports.html_cells import LONG_TEXT, content, tail_widths
+from reports.render.html_cells import LONG_TEXT, content, tail_widths
 from reports.report import Report
 
 MOST_ROWS = 1000

@@ -9,8 +9,8 @@ from deit_core.throughput_records import Quantity, SpeedPoint
 from reports.analysis import Analysis
 from reports.document import Cell, Column, Table
 from reports.main_table import MOST_ROWS, UNLIKE
+from reports.speed.throughput import QUANTITIES, Rate, Speeds, VariantSpeed, significant
 from reports.text import NOTHING
-from reports.throughput import QUANTITIES, Rate, Speeds, VariantSpeed, significant
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Published results to set beside one's own: what a reference file holds, and how it is read.
 
-`deit` and `cait` are part of the package (reports/references). A user's own file is JSON of the
-same shape, or CSV with one line per published model (`reports.reference_csv`).
+`deit` and `cait` are part of the package (deit.json and cait.json beside this file). A user's own
+file is JSON of the same shape, or CSV with one line per published model
+(`reports.reference.csv_file`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from deit_core.config_checks import nearest
 from deit_core.errors import RunDirError
 from deit_core.run_dir import read_json
 from reports.errors import ReportError
-from reports.reference_csv import read_csv
-from reports.reference_fields import CONFIG_FIELDS
+from reports.reference.csv_file import read_csv
+from reports.reference.fields import CONFIG_FIELDS
 
-_FOLDER = Path(__file__).parent / "references"
+_FOLDER = Path(__file__).parent
 REFERENCE_SCHEMA_VERSION = 1
 
 Kind = Literal["none", "soft", "hard"]

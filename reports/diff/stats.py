@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports import stats
-from reports.diff_match import Pair
+from reports.diff.match import Pair
+from reports.speed.throughput import QUANTITIES, Rate, as_fast, described, speed_of
 from reports.stats import EQUAL, Estimate, Interval, Paired, Spread
-from reports.throughput import QUANTITIES, Rate, as_fast, described, speed_of
 from reports.variants import Variant
 
 Word = Literal["better in B", "worse in B", "not distinguishable", "not tested", "identical"]

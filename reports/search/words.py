@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reports.search_results import Objective, Point, PointState, SearchResults
+from reports.search.results import Objective, Point, PointState, SearchResults
 from reports.stats.importance import FEWEST_POINTS, Importance
 from reports.text import count, listing
 from reports.variants import short_names, value_text

@@ -14,7 +14,7 @@ from typing import Any
 
 from deit_core.config_checks import nearest
 from reports.errors import ReportError
-from reports.reference_fields import CONFIG_FIELDS
+from reports.reference.fields import CONFIG_FIELDS
 
 COLUMNS: Mapping[str, str] = {
     "name": "what the paper calls it",

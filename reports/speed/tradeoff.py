@@ -10,8 +10,8 @@ from reports import stats
 from reports.analysis import Analysis, VariantResult
 from reports.families import family_axis, family_of, rest_of_label
 from reports.settings import same_value
+from reports.speed.throughput import Speeds
 from reports.stats import Interval, ParetoFront, ParetoPoint
-from reports.throughput import Speeds
 from reports.variants import short_names
 
 Measure = Literal["images/s", "GMACs", "parameters (M)"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports.results import SweepResults
-from reports.search_results import Point, SearchResults, read_results
-from reports.search_words import fields_of, goal, measured, params_text, states_text
+from reports.search.results import Point, SearchResults, read_results
+from reports.search.words import fields_of, goal, measured, params_text, states_text
 from reports.text import count, listing
 
 

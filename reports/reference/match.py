@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from deit_core.variants import VARIANTS
-from reports.reference import PublishedData, PublishedModel, PublishedRecipe, Reference
-from reports.reference_fields import UNKNOWN
+from reports.reference.fields import UNKNOWN
+from reports.reference.published import PublishedData, PublishedModel, PublishedRecipe, Reference
 from reports.text import listing
 from reports.variants import value_text
 

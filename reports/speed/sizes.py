@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from deit_core.config import RunConfig
 from deit_core.flops import student_cost
 from deit_core.identity import resolve
-from reports.throughput import Speeds
+from reports.speed.throughput import Speeds
 from reports.variants import Variant
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.document import Cell, Table
-from reports.latex_text import comment, escape, label
+from reports.render.latex_text import comment, escape, label
 from reports.report import Report
 
 MOST_ROWS = 1_000

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reports.context import Context, Options
-from reports.diff_match import Matching, match_sweeps
-from reports.diff_sections import differences_section, settings_section, speed_section
-from reports.diff_settings import Row, changed_conditions, changed_settings
-from reports.diff_stats import Difference, Differences, differences
+from reports.diff.match import Matching, match_sweeps
+from reports.diff.sections import differences_section, settings_section, speed_section
+from reports.diff.settings import Row, changed_conditions, changed_settings
+from reports.diff.stats import Difference, Differences, differences
 from reports.document import Block, Bullets, Facts, Paragraph, Section
 from reports.errors import ReportError
 from reports.report import Report, compile_report

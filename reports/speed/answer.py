@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from reports import stats
 from reports.analysis import Analysis, VariantResult
+from reports.speed.throughput import Rate, Speeds, as_fast, significant, where_measured
 from reports.stats import Interval
 from reports.text import Rounding
-from reports.throughput import Rate, Speeds, as_fast, significant, where_measured
 
 
 @dataclass(frozen=True)

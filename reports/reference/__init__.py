@@ -1,0 +1,1 @@
+"""Published results, and how to set them beside one's own."""

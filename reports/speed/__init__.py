@@ -1,0 +1,1 @@
+"""How fast and how large the models are, and what accuracy costs."""
