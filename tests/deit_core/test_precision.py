@@ -175,9 +175,9 @@ def test_evaluation_runs_in_the_precision_of_the_run(
     kinds: set[torch.dtype] = set()
     add = HeadScore.add
 
-    def watched(self: HeadScore, logits: torch.Tensor, labels: torch.Tensor) -> None:
+    def watched(self: HeadScore, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         kinds.add(logits.dtype)
-        add(self, logits, labels)
+        return add(self, logits, labels)
 
     monkeypatch.setattr(HeadScore, "add", watched)
     for precision, kind in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
