@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Any, NoReturn
+
+from deit_core.config import RunConfig
 
 LARGEST = 1e15
 """Beyond any quantity of a training run; sums of such numbers stay finite."""
 _LATEST_UNIX_S = 253_402_300_799.0
 """The last second that a date with four digits can name."""
+_CHOSEN = {*RunConfig.model_fields, "swept", "params", "search", "space"}
+"""Keys of settings: a learning rate of 1e30 is no damage."""
 _SUSPICIOUS_NUMBER = re.compile(rb"NaN|Infinity|[eE]\+?\d\d|(?<![\d.])\d{11}")
 _SUSPICIOUS_TEXT = re.compile(
     rb"\\u(?:00[01]|007[fF]|[dD][89a-fA-F]|[fF]{3}[eEfF])|\x7f|\xef\xbf[\xbe\xbf]"
@@ -52,15 +57,18 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"it holds {name}, which is no number")
 
 
-def _check_numbers(values: Any, key: str) -> None:
+def _check_numbers(values: Any, key: str, *, chosen: bool = False) -> None:
+    """Raises ValueError. `chosen`: what a user may set to any finite number, however foolish."""
     if isinstance(values, dict):
         for inner, value in values.items():
-            _check_numbers(value, inner)
+            _check_numbers(value, inner, chosen=chosen or inner in _CHOSEN)
     elif isinstance(values, list):
         for value in values:
-            _check_numbers(value, key)
+            _check_numbers(value, key, chosen=chosen)
     elif isinstance(values, int | float) and not isinstance(values, bool):
         most = _LATEST_UNIX_S if key.endswith("unix_s") else LARGEST
+        if chosen:
+            most = sys.float_info.max
         if not -most <= values <= most:
             raise ValueError(f"{key or 'a number'} is beyond all that can be meant")
 

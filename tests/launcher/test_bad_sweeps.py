@@ -487,7 +487,7 @@ def test_no_profiles_at_all(tmp_path):
             "optimizer.lr=2",
             '--set optimizer.lr=2: optimizer.lr: unknown field; did you mean "optim.lr"?',
         ),
-        ("x.y=2", "--set x.y=2: x.y: unknown field; valid: augment, data, distill, eval, finetune"),
+        ("x.y=2", "--set x.y=2: x.y: unknown field; valid: augment, bench, data, distill, eval"),
         (
             "resources.node=2",
             '--set resources.node=2: resources.node: unknown key; did you mean "nodes"?',
