@@ -154,6 +154,12 @@ def once(trial: Trial) -> bool:
     return [step for _, step in trial.steps] == list(range(1, len(trial.steps) + 1))
 
 
+def was_preempted(trial: Trial) -> bool:
+    """Once, or again: SLURM may give the node back for a moment before the urgent job has it."""
+    *before, last = trial.causes
+    return bool(before) and set(before) == {"preempted"} and last == "completed"
+
+
 # the rows ------------------------------------------------------------------------------------
 
 
@@ -168,14 +174,14 @@ def test_a_preempted_job_goes_on_where_it_was(table):
     trial = table["preempted"]
     trial.complete()
     assert once(trial)
-    assert trial.causes == ["preempted", "completed"]
+    assert was_preempted(trial)
 
 
 def test_what_preemption_cancels_saves_and_submits_itself_again(table):
     trial = table["cancelled by preemption"]
     trial.complete()
-    assert len({attempt.job_id for attempt in trial.attempts}) == 2
-    assert trial.causes == ["preempted", "completed"]
+    assert len({attempt.job_id for attempt in trial.attempts}) == len(trial.attempts)
+    assert was_preempted(trial)
     assert went_on(trial)
 
 
@@ -297,7 +303,7 @@ def announcing(tmp_path_factory):
 def test_a_job_that_is_told_of_its_preemption_saves_at_once(announcing):
     trial = announcing["preempted"]
     assert once(trial)
-    assert trial.causes == ["preempted", "completed"]
+    assert was_preempted(trial)
     assert "SIGUSR2" in trial.attempts[0].reason
 
 
