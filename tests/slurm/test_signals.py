@@ -194,11 +194,14 @@ def test_where_scontrol_is_missing_a_job_submits_itself_again(table):
 
 
 def went_on(trial: Trial) -> bool:
-    """Whether the real trainer's second attempt began with the step after the last of its first."""
-    first, second = trial.attempts
+    """Whether each further attempt of the real trainer began with the step after the last one's."""
     rows = [row for row in trial.run.read_metrics() if row["kind"] == "train"]
-    later = [row["step"] for row in rows if row["unix_s"] > second.started_unix_s]
-    return first.last_step > 0 and min(later) == first.last_step + 1
+    firsts = [
+        min(row["step"] for row in rows if row["unix_s"] > attempt.started_unix_s)
+        for attempt in trial.attempts[1:]
+    ]
+    lasts = [attempt.last_step for attempt in trial.attempts[:-1]]
+    return lasts[0] > 0 and firsts == [last + 1 for last in lasts]
 
 
 def test_a_job_on_a_node_that_was_given_up_is_not_trained_twice(table, folder):
