@@ -199,6 +199,7 @@ class SlurmCluster:
         options = [
             *("--parsable", "--partition=urgent", "--exclusive", "--time=1", "--output=/dev/null"),
             *(f"--nodelist={','.join(nodes)}", f"--nodes={len(nodes)}", "--export=NONE"),
+            "--no-requeue",  # a controller that misses it for a moment would preempt twice
         ]
         return self.run(["sbatch", *options, f"--wrap=sleep {seconds}"]).strip()
 
