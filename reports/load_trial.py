@@ -60,15 +60,15 @@ class TrialReader:
     def read(self, planned: PlannedTrial) -> TrialResult:
         """One planned trial, whose id is the name of its folder."""
         run = RunDir(self._trials / planned.trial_id)
+        if not self._remembers:
+            return self._look(run, planned)
         state = (planned, self.most_points, *map(_stamp, _files(run)))
         before = self._before.get(planned.trial_id)
-        if before is not None and before[0] == state:
+        if before is None or before[0] != state:
+            before = self._before[planned.trial_id] = (state, self._look(run, planned))
+        else:
             self.reused += 1
-            return before[1]
-        found = self._look(run, planned)
-        if self._remembers:
-            self._before[planned.trial_id] = (state, found)
-        return found
+        return before[1]
 
     def _look(self, run: RunDir, planned: PlannedTrial) -> TrialResult:
         try:
